@@ -1,0 +1,1 @@
+"""farmd: every web server of a farm answers its share of the clients of one virtual address."""

@@ -1,0 +1,133 @@
+"""Putting the two programs on an interface and taking them off again.
+
+What belongs to others stays: an XDP program that is not ours is never removed, and our TC filter has a place of its
+own on ingress, so that others live beside it: priority 10, handle 0x5407. Lower priorities run first; what they decide
+we do not see, and what we do not decide (everything not for a VIP) goes on to the higher ones.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+
+from bpf import clsact, kernel
+from farmd.errors import MachineError
+from farmd.pins import Pins
+
+TC_PRIORITY = 10
+TC_HANDLE = 0x5407
+
+_XDP_FLAGS = {"native": kernel.XDP_NATIVE, "generic": kernel.XDP_GENERIC}
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """How the filter decides on an interface."""
+
+    name: str
+    """native: XDP in the driver; generic: XDP after the driver; off: in TC."""
+    reason: str
+    """Why, in a sentence for people."""
+
+
+def attach(ifindex: int, pins: Pins, wanted: str) -> Mode:
+    """Put both programs on the interface, or leave them there. `wanted` is auto, native, generic or off; raises
+    MachineError if what was asked for by name cannot be had.
+    """
+    _attach_tc(ifindex, pins)
+    return _attach_xdp(ifindex, pins, wanted)
+
+
+def detach(ifindex: int, pins: Pins) -> None:
+    """Take off what is ours, the clsact qdisc too if it is ours and nobody else uses it."""
+    _detach_xdp(ifindex, kernel.xdp_query(ifindex))
+    if _our_tc(ifindex):
+        kernel.tc_detach(ifindex, TC_PRIORITY, TC_HANDLE)
+    if pins.read().clsact_is_ours and clsact.has_clsact(ifindex) and clsact.is_empty(ifindex):
+        kernel.clsact_destroy(ifindex)
+
+
+def current_mode(ifindex: int) -> str:
+    """Where our XDP program runs: native or generic, or off."""
+    there = kernel.xdp_query(ifindex)
+    return there.mode if _is_ours(there.program, "farm_xdp") else "off"
+
+
+def _attach_xdp(ifindex: int, pins: Pins, wanted: str) -> Mode:
+    """auto never takes generic: that runs where TC does, behind the driver and after the kernel has made an skb, and
+    has to copy it besides when its headroom is small. Deciding in TC gives the same at a lower price.
+    """
+    there = kernel.xdp_query(ifindex)
+    ours = _is_ours(there.program, "farm_xdp")
+    if there.program and not ours:
+        reason = f"another XDP program (id {there.program}) is on the interface"
+        if wanted in _XDP_FLAGS:
+            raise MachineError(f"xdp = {wanted} is not possible: {reason}")
+        return Mode("off", reason if wanted == "auto" else "as configured")
+    target = "native" if wanted == "auto" else wanted
+    pinned = 0 if target == "off" else kernel.object_open(pins.folder / "farm_xdp")
+    try:
+        if there.mode == target and there.program == (kernel.program(pinned).id if pinned else 0):
+            return Mode(target, _reason(wanted))
+        _detach_xdp(ifindex, there)
+        if target == "off":
+            return Mode("off", "as configured")
+        kernel.xdp_attach(ifindex, pinned, _XDP_FLAGS[target])
+    except OSError as error:
+        reason = f"the driver takes no {target} XDP program ({os.strerror(error.errno or errno.EIO)})"
+        if wanted != "auto":
+            raise MachineError(f"xdp = {wanted} is not possible: {reason}") from error
+        return Mode("off", reason)
+    finally:
+        if pinned:
+            os.close(pinned)
+    return Mode(target, _reason(wanted))
+
+
+def _reason(wanted: str) -> str:
+    return "the best that the interface can do" if wanted == "auto" else "as configured"
+
+
+def _detach_xdp(ifindex: int, there: kernel.Xdp) -> None:
+    if not _is_ours(there.program, "farm_xdp"):
+        return
+    fd = kernel.program_open(there.program)
+    try:
+        kernel.xdp_detach(ifindex, fd, _XDP_FLAGS[there.mode])
+    finally:
+        os.close(fd)
+
+
+def _attach_tc(ifindex: int, pins: Pins) -> None:
+    if not clsact.has_clsact(ifindex):
+        pins.note_clsact()
+        kernel.clsact_create(ifindex)
+    there = kernel.tc_query(ifindex, TC_PRIORITY, TC_HANDLE)
+    if there and not _our_tc(ifindex):
+        raise MachineError(
+            f"another program (id {there}) has our place on TC ingress (priority {TC_PRIORITY}, handle {TC_HANDLE:#x})"
+        )
+    fd = kernel.object_open(pins.folder / "farm_tc")
+    try:
+        if there != kernel.program(fd).id:
+            kernel.tc_attach(ifindex, fd, TC_PRIORITY, TC_HANDLE)
+    finally:
+        os.close(fd)
+
+
+def _our_tc(ifindex: int) -> bool:
+    return _is_ours(kernel.tc_query(ifindex, TC_PRIORITY, TC_HANDLE), "farm_tc")
+
+
+def _is_ours(program: int, name: str) -> bool:
+    """By name, not by the pin: pins that were lost, with their mount namespace perhaps, leave a program that nobody
+    can renew a lease for and that must give way to a new one.
+    """
+    if not program:
+        return False
+    fd = kernel.program_open(program)
+    try:
+        return kernel.program(fd).name == name
+    finally:
+        os.close(fd)

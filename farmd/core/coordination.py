@@ -1,0 +1,98 @@
+"""What the next view should be: pure functions, asked by whoever coordinates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from farmd.core.buckets import ALL_MOVING, UNOWNED, assign, moved
+from farmd.core.events import Status
+from farmd.core.evidence import Evidence, Peer
+from farmd.core.settings import Settings
+from farmd.core.view import Epoch, Member, View
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a coordinator knows when it draws up a view."""
+
+    base: View | None
+    """The newest view that may be in force anywhere among the members."""
+    members: tuple[Member, ...]
+    leaving: frozenset[int]
+    """Nodes that say goodbye: left out, but not failed."""
+    newcomers_have_flows: bool
+    """A node that comes in has served before, apart from us."""
+    quiet: bool
+    """No member has flows left in buckets of others."""
+    settled: bool
+    """The base is in force long enough to look back on it."""
+    hash_key_id: int
+
+
+def next_view(epoch: Epoch, situation: Situation) -> View:
+    """The view that fits the situation. Equal agreements mean that nothing needs to change."""
+    base, members = situation.base, situation.members
+    ids = frozenset(member.id for member in members)
+    weights = {member.id: member.share for member in members}
+    owners = assign(weights, base.owners if base else UNOWNED)
+    if base is None:
+        moving = ALL_MOVING if situation.newcomers_have_flows else 0
+        return View(epoch, members, owners, moving, frozenset(), situation.hash_key_id)
+    failed = (base.failed | base.ids) - ids - situation.leaving
+    kept = 0 if situation.quiet and situation.settled else base.moving
+    moving = kept | moved(base.owners, owners, ids)
+    cut = bool(failed) and situation.settled
+    if cut or situation.newcomers_have_flows or situation.hash_key_id != base.hash_key_id:
+        moving = ALL_MOVING
+    return View(epoch, members, owners, moving, failed, situation.hash_key_id)
+
+
+def holds_nothing(peer: Peer) -> bool:
+    """Whether a peer says that it has no bucket open."""
+    return peer.state is not None and peer.state.status in (Status.JOINING, Status.LEAVING)
+
+
+def in_force(peer: Peer) -> bool:
+    """Whether the peer follows a view as its member."""
+    return peer.state is not None and peer.state.status in (Status.UP, Status.DRAINING)
+
+
+def coordinator(settings: Settings, evidence: Evidence, own: Status, now_ns: int) -> int | None:
+    """The lowest-numbered node in a view; where nobody is, the lowest-numbered fit one that waits."""
+    standing = {
+        peer.id: (peer.state.status, peer.state.fit) for peer in evidence.live(now_ns) if peer.state is not None
+    }
+    standing[settings.node] = (own, evidence.fit(now_ns))
+    in_view = [node for node, (status, _) in standing.items() if status in (Status.UP, Status.DRAINING)]
+    waiting = [node for node, (status, fit) in standing.items() if status is Status.JOINING and fit]
+    return min(in_view or waiting, default=None)
+
+
+def eligible(base: View | None, evidence: Evidence, now_ns: int) -> list[Peer]:
+    """Peers that belong in the next view: members in force, and fit nodes that wait."""
+    members = base.ids if base else frozenset()
+    peers = [peer for peer in evidence.live(now_ns) if peer.state is not None]
+    return [
+        peer
+        for peer in peers
+        if (in_force(peer) and peer.id in members)
+        or (peer.state is not None and peer.state.status is Status.JOINING and peer.state.fit)
+    ]
+
+
+def agreed(settings: Settings, evidence: Evidence, chosen: list[Peer], now_ns: int) -> list[Peer] | None:
+    """The chosen peers that will agree to do without everybody else; None if that is not possible yet.
+
+    A node may be left out when every member suspects it, or as a bystander that holds nothing. One that waits and still
+    hears somebody whom the others cannot hear has to wait on; a member in that position keeps the old view alive.
+    """
+    ids = {peer.id for peer in chosen} | {settings.node}
+    rest = [evidence.peers[node] for node in settings.nodes - ids]
+    needed = {peer.id for peer in rest if not (peer.live(now_ns, settings.suspect_ns) and holds_nothing(peer))}
+    if any(peer.id in needed and not peer.silent(now_ns, settings.suspect_ns) for peer in rest):
+        return None
+    willing = [peer for peer in chosen if peer.state is not None and needed <= peer.state.suspects]
+    refusing = [peer for peer in chosen if peer not in willing]
+    if any(in_force(peer) for peer in refusing):
+        return None
+    return willing if not refusing else agreed(settings, evidence, willing, now_ns)

@@ -1,0 +1,52 @@
+"""What the core is told once, at its start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+MS = 1_000_000
+"""Nanoseconds in a millisecond."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One node's part of the configuration, in the core's units (nanoseconds)."""
+
+    node: int
+    weight: int
+    nodes: frozenset[int]
+    """All configured nodes, this one included."""
+    heartbeat_ns: int = 50 * MS
+    """H: how often a node speaks when nothing happens."""
+    suspect_ns: int = 400 * MS
+    """D: a peer silent for this long is suspected."""
+    lease_ns: int = 200 * MS
+    """L: how long the filter answers after the daemon's last sign of life. L <= D - 3H - transit."""
+    settle_ns: int = 10_000 * MS
+    """How old a view must be before its moving buckets may be declared settled, and before a failed node is taken for
+    one that lives behind a cut: until then its clients are told by resets that their flows are dead."""
+    quorum: Literal["none", "majority"] = "none"
+    witness: bool = False
+    hash_key_ids: tuple[int, ...] = (0,)
+    """The keys this node has, the preferred one first."""
+
+    @property
+    def stale_ns(self) -> int:
+        """The age from which an echo says that our messages are being lost: 2H."""
+        return 2 * self.heartbeat_ns
+
+    @property
+    def urgent_ns(self) -> int:
+        """How often a node speaks while a view is on its way, so that a lost message costs little."""
+        return self.heartbeat_ns // 5
+
+    @property
+    def excluded_ns(self) -> int:
+        """How long a node may have been deaf before it must reckon with a view without itself: D - 3H."""
+        return self.suspect_ns - 3 * self.heartbeat_ns
+
+    @property
+    def majority(self) -> int:
+        """The fewest nodes that are more than half of all."""
+        return len(self.nodes) // 2 + 1

@@ -1,0 +1,83 @@
+"""The control socket, the asking end: one JSON object a line, plain sockets, no asyncio, so that farmctl starts fast.
+
+A request is {"verb": ..., ...}. The answer is {"ok": true, ...} or {"ok": false, "error": "one sentence"}.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from farmd.errors import MachineError
+
+LINE_BYTES_MAX = 1 << 20
+"""The longest answer accepted; a status is a few kilobytes."""
+
+
+def call(path: Path, verb: str, timeout_s: float, *, daemon: str = "farmd", **arguments: Any) -> dict[str, Any]:
+    """Ask the daemon behind the socket to do `verb`; its answer, with "ok" true.
+
+    timeout_s: the time for everything, connecting included.
+    daemon: its name, for sentences; daemons are called after what they run: farmd a farm, mirrord a mirror.
+    Raises MachineError with one sentence: the daemon's own when it refuses, else why there is no answer.
+    """
+    request = json.dumps({"verb": verb, **arguments}).encode() + b"\n"
+    deadline = time.monotonic() + timeout_s
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        try:
+            connection.settimeout(timeout_s)
+            connection.connect(str(path))
+            _send(connection, request)
+            answer = _receive_line(connection, deadline)
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            what = "no socket" if isinstance(error, FileNotFoundError) else "nobody listens"
+            name = f"{daemon.removesuffix('d')} {path.stem}"
+            raise MachineError(f"{daemon} is not running for {name} ({what} at {path})") from None
+        except PermissionError:
+            raise MachineError(f"permission denied at {path}: only root and the group {daemon} may ask") from None
+        except (TimeoutError, BlockingIOError):  # the latter: the daemon no longer accepts, its queue is full
+            raise MachineError(f"{daemon} did not answer '{verb}' within {timeout_s:g} s") from None
+        except OSError as error:
+            raise MachineError(f"{daemon} cannot be asked at {path}: {error.strerror or error}") from None
+    return _accepted(answer, daemon)
+
+
+def _send(connection: socket.socket, request: bytes) -> None:
+    try:
+        connection.sendall(request)
+    except (BrokenPipeError, ConnectionResetError):
+        # The daemon refused and closed before it read us; its sentence is still to be read.
+        return
+
+
+def _receive_line(connection: socket.socket, deadline: float) -> bytes:
+    line = bytearray()
+    while not line.endswith(b"\n") and len(line) <= LINE_BYTES_MAX:
+        remaining_s = deadline - time.monotonic()
+        if remaining_s <= 0:
+            raise TimeoutError
+        connection.settimeout(remaining_s)
+        try:
+            chunk = connection.recv(65536)
+        except ConnectionResetError:
+            break
+        if not chunk:
+            break
+        line += chunk
+    return bytes(line)
+
+
+def _accepted(line: bytes, daemon: str) -> dict[str, Any]:
+    if not line:
+        raise MachineError(f"{daemon} closed the connection without an answer")
+    try:
+        answer = json.loads(line)
+        if answer["ok"]:
+            return dict(answer)
+        sentence = str(answer["error"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise MachineError(f"{daemon} gave an answer that cannot be understood") from None
+    raise MachineError(sentence)

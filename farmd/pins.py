@@ -1,0 +1,148 @@
+"""The filter of one interface as it outlives processes: programs and maps pinned in bpffs, and a file that tells how
+they are laid out.
+
+    FARMD_BPFFS/farmd/INTERFACE/{farm_xdp,farm_tc,slots,...}     FARMD_BPFFS is /sys/fs/bpf unless set
+    FARMD_RUN/@INTERFACE.json                                    FARMD_RUN is /run/farmd unless set
+
+The order of steps makes a kill at any moment harmless: the loader pins into a folder aside, then the file is written,
+then the folder gets its name. So whenever the named folder exists it is complete and described. Every change is made
+under the interface's lock, which the loader inherits: it ends before another daemon begins.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bpf import layout
+from farmd.errors import MachineError
+from farmd.kit.lock import Lock, run_folder
+
+_SYSTEM_PYTHON = "/usr/bin/python3"  # the one that python3-bpfcc is for
+_LOAD_TIMEOUT_S = 60  # a second is usual, several on a loaded small machine
+_BPF_FS_MAGIC = 0xCAFE4A11
+_MOUNT_FLAGS = 2 | 4 | 8  # MS_NOSUID | MS_NODEV | MS_NOEXEC, as systemd mounts it
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What the file beside the pins tells."""
+
+    source: str
+    """Digest of the C sources that were compiled."""
+    maps: dict[str, dict[str, Any]]
+    """The maps' keys and values as the loader describes them."""
+    clsact_is_ours: bool = False
+    """Whether we gave the interface its clsact qdisc, and so may take it away."""
+
+
+class Pins:
+    """Where one interface's filter is pinned. Whoever calls holds `lock`, the interface's."""
+
+    def __init__(self, interface: str) -> None:
+        # bpffs takes no name with a dot in it, and VLAN interfaces have one.
+        name = interface.replace("%", "%25").replace(".", "%2e")
+        root = bpffs_folder() / "farmd"
+        self.folder = root / name
+        self._aside = root / f"%loading-{name}"
+        # The sign keeps these files apart from those that carry a farm's name.
+        self.lock = Lock(run_folder() / f"@{interface}.lock")
+        self._file = run_folder() / f"@{interface}.json"
+        self._log = run_folder() / f"@{interface}.loader.log"
+
+    def exist(self) -> bool:
+        """Whether a filter is loaded."""
+        return self.folder.is_dir()
+
+    def read(self) -> Description:
+        """How the pinned filter is laid out."""
+        try:
+            return Description(**json.loads(self._file.read_text()))
+        except (OSError, ValueError, TypeError) as error:
+            raise MachineError(
+                f"the filter pinned in {self.folder} is not described in {self._file} ({error}); "
+                f"stop every farmd on this interface and remove that folder"
+            ) from error
+
+    def write(self, description: Description) -> None:
+        """Replace the description in one step."""
+        fresh = self._file.with_suffix(".new")
+        fresh.write_text(json.dumps(asdict(description)))
+        fresh.replace(self._file)
+
+    def note_clsact(self) -> None:
+        """Remember, before it is done, that we give the interface its clsact qdisc."""
+        self.write(replace(self.read(), clsact_is_ours=True))
+
+    def load(self) -> None:
+        """Compile, load and pin the filter; raises MachineError and leaves nothing."""
+        mount_bpffs()
+        self._aside.parent.mkdir(exist_ok=True)
+        shutil.rmtree(self._aside, ignore_errors=True)  # of a loader that was killed
+        try:
+            maps = _run_loader(self._aside, self._log, self.lock.fileno())
+            self.write(Description(layout.source_digest(), maps))
+            self._aside.rename(self.folder)
+        except BaseException:
+            self.remove()
+            raise
+
+    def remove(self) -> None:
+        """Remove the pins and then what describes them; the programs go when no interface runs them any more."""
+        for folder in (self.folder, self._aside):
+            shutil.rmtree(folder, ignore_errors=True)
+        self._file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # another interface's pins are there; or nothing ever was
+            self.folder.parent.rmdir()
+
+
+def bpffs_folder() -> Path:
+    """FARMD_BPFFS, or /sys/fs/bpf."""
+    return Path(os.environ.get("FARMD_BPFFS", "/sys/fs/bpf"))
+
+
+def mount_bpffs() -> None:
+    """Mount the file system of pins where it belongs if nothing is mounted there, as systemd would have."""
+    folder = bpffs_folder()
+    libc = ctypes.CDLL(None, use_errno=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    if _file_system(libc, folder) == _BPF_FS_MAGIC:
+        return
+    if folder.is_mount():
+        raise MachineError(f"{folder} must be a bpf file system, and another one is mounted there")
+    if libc.mount(b"bpf", os.fsencode(folder), b"bpf", ctypes.c_ulong(_MOUNT_FLAGS), b"mode=0700") != 0:
+        raise MachineError(f"the bpf file system cannot be mounted on {folder}: {os.strerror(ctypes.get_errno())}")
+
+
+def _file_system(libc: ctypes.CDLL, path: Path) -> int:
+    """The magic number in statfs(2), the first word of the struct."""
+    answer = (ctypes.c_long * 32)()
+    if libc.statfs(os.fsencode(path), answer) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(path))
+    return answer[0]
+
+
+def _run_loader(folder: Path, log: Path, lock_fd: int) -> dict[str, dict[str, Any]]:
+    """Run bpf/loader.py under the system's Python: what it tells of the maps."""
+    command = [_SYSTEM_PYTHON, "-I", str(layout.FOLDER / "loader.py"), str(folder), str(log)]
+    try:
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, text=True, timeout=_LOAD_TIMEOUT_S, pass_fds=(lock_fd,), check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise MachineError(f"the filter's loader does not run: {error}") from error
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError as error:
+        raise MachineError(f"the filter's loader ended with status {done.returncode}, see {log}") from error
+    if "error" in answer:
+        raise MachineError(f"{answer['error']}\n(all of it: {answer['log']})")
+    maps: dict[str, dict[str, Any]] = answer["maps"]
+    return maps

@@ -1,0 +1,1 @@
+"""Benchmarks, run on demand: they print figures and assert nothing."""

@@ -1,0 +1,1 @@
+"""The core under a simulated hostile network, replayable from a seed."""
