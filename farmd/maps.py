@@ -25,9 +25,8 @@ class Maps:
         self._memory = {name: self._map_memory(name) for name in _MAPPED}
 
     def close(self) -> None:
-        """Let go of the maps; what is in them stays. No struct from `elements()` may be in use any more."""
-        for memory in self._memory.values():
-            memory.close()
+        """Let go of the maps; what is in them stays. Memory is unmapped with the last struct from `elements()`."""
+        self._memory.clear()
         for fd in self._fds.values():
             os.close(fd)
         self._fds.clear()

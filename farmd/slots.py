@@ -27,7 +27,7 @@ class Slots:
         self._tables = self.maps.elements("bucket_tables")
 
     def close(self) -> None:
-        """Let go; nothing in the filter changes. Structs from `[]` and `table()` must not be used any more."""
+        """Let go; nothing in the filter changes."""
         self._slots.clear()
         self._tables.clear()
         self.maps.close()

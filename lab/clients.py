@@ -19,8 +19,8 @@ from typing import Any, TextIO
 from lab.fetch import BrokenAnswerError, ask, connect, now, reason
 from lab.gaps import Experience
 
-ANSWER_TIMEOUT_S = 1.0
-"""After the connection stands, an answer may be delayed by the machine's load; a lost one ends in a reset."""
+DOWNLOAD_TIMEOUT_S = 3.0
+"""For a download's connection and again for its header: two tries of TCP to send the SYN."""
 
 
 class Requests:
@@ -65,8 +65,8 @@ class Requests:
                 source, self.arguments.target, self.arguments.port, self.arguments.timeout_ms / 1000
             )
             with connection:
-                answer = await ask(connection, "/", ANSWER_TIMEOUT_S)
-                await answer.rest(ANSWER_TIMEOUT_S)
+                answer = await ask(connection, "/", self.arguments.answer_ms / 1000)
+                await answer.rest(self.arguments.answer_ms / 1000)
         except (OSError, BrokenAnswerError) as error:
             return "", reason(error)
         return answer.node, None
@@ -108,9 +108,11 @@ class Downloads:
         download["start"] = now()
         answer = None
         try:
-            connection = await connect(download["client"], self.arguments.target, self.arguments.port, ANSWER_TIMEOUT_S)
+            connection = await connect(
+                download["client"], self.arguments.target, self.arguments.port, DOWNLOAD_TIMEOUT_S
+            )
             with connection:
-                answer = await ask(connection, "/slow", ANSWER_TIMEOUT_S, self.arguments.bytes)
+                answer = await ask(connection, "/slow", DOWNLOAD_TIMEOUT_S, self.arguments.bytes)
                 download["node"] = answer.node
                 self._one_connected()
                 await answer.rest(self.arguments.silence_s)
@@ -153,7 +155,7 @@ def _experience(one: Experience) -> dict[str, Any]:
         "failed": one.failed,
         "nodes": dict(one.nodes),
         "gap_ms": one.outage_s * 1000,
-        "gap": one.outage,
+        "gap": one.outage if one.failed else None,
         "failures": one.failures,
     }
 
@@ -187,6 +189,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="time limit")
     parser.add_argument("--interval-ms", type=float, default=50.0, help="from one request's start to the next")
     parser.add_argument("--timeout-ms", type=float, default=100.0, help="for a connection; see lab/fetch.py")
+    parser.add_argument("--answer-ms", type=float, default=300.0, help="for the answer, once connected")
     parser.add_argument("--log", type=argparse.FileType("w", bufsize=1), help="one JSON line per request, to this file")
     parser.add_argument("--downloads", type=int, default=64)
     parser.add_argument("--bytes", type=int, default=2_000_000, help="how much of the file each download takes")

@@ -87,15 +87,20 @@ class Machine:
 
     def start_service(self, service: str, command: list[str], log: Path) -> None:
         """Run a command in the background inside, as a child of process 1; its output is appended to a file here."""
+        self.run_logged(["setsid", "--fork", *command], log, {SERVICE_MARK: service})
+
+    def run_logged(self, command: list[str], log: Path, marks: dict[str, str] | None = None) -> None:
+        """Run a command inside until it ends or goes to the background by itself; LabError if it fails."""
         with log.open("ab") as output:
-            subprocess.run(
-                self.enter("setsid", "--fork", *command),
+            done = subprocess.run(
+                self.enter(*command),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=environment() | {SERVICE_MARK: service},
-                check=True,
+                env=environment() | (marks or {}),
             )
+        if done.returncode:
+            raise LabError(f"{command[0]} failed on {self.name}; see {log}")
 
     def service(self, service: str) -> Marked | None:
         """The running process of a service, not one of its children."""

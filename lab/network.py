@@ -111,12 +111,19 @@ class Lab:
         """Boot a node if it is off, and start farmd; returns when farmd answers. LabError if it runs or fails."""
         self.topology.node_number(node)
         if not self.powered(node):
-            self._boot(node)
+            self.boot(node)
         there = self.machine(node)
         if there.service(FARMD):
             raise LabError(f"farmd runs on {node} already")
         self._start_farmd(there)
         self._wait_answering(node)
+
+    def boot(self, node: str) -> None:
+        """Switch a node on that is off: its network and nginx, without farmd."""
+        self.topology.node_number(node)
+        if self.powered(node):
+            raise LabError(f"{node} is on already")
+        self._boot(node)
 
     def stop(self, node: str) -> None:
         """The planned way: ask farmd to leave, and wait until it has; the node stays on."""
@@ -130,8 +137,9 @@ class Lab:
         switch = self.machine(SWITCH)
         switch.network_command("ip -batch -", "".join(f"link set {port} down\n" for port in ports))
         there.power_off()
-        # The kernel removes them with the dead network namespace, but in its own time; a new node needs the names.
-        switch.network_command("ip -force -batch -", "".join(f"link del {port}\n" for port in ports))
+        # The kernel removes the ports with the dead network namespace, soon; the node's next start needs their names.
+        links = [switch.path(f"/sys/class/net/{port}") for port in ports]
+        until(lambda: not any(link.exists() for link in links), f"the ports of {node} to be gone")
 
     def freeze(self, node: str) -> None:
         """Stop farmd where it stands, as a hung machine would; its kernel and its nginx go on."""
@@ -213,8 +221,7 @@ class Lab:
         with big.open("wb") as file:
             file.truncate(services.BIG_BYTES)
         there.write(services.NGINX_CONFIG, services.nginx_config(there.name))
-        there.start_service("nginx", services.nginx(), self.state.log(there.name))
-        until(lambda: _content(there.path("/run/farmd-lab/nginx.pid")) != "", f"nginx on {there.name} to listen")
+        there.run_logged(services.nginx(), self.state.log(there.name))
 
     def _start_farmd(self, there: Machine) -> None:
         there.write(services.CONFIG, self.state.config.read_text())

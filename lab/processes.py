@@ -88,12 +88,24 @@ def end_all(name: str, prefix: str, within_s: float = 10.0) -> None:
 
 def _mark(pid: int, name: str) -> str | None:
     """A variable of a process' environment; None if it has none such, is gone or is not ours to read."""
-    try:
-        environment = Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return None
     start = f"{name}=".encode()
-    for entry in environment.split(b"\0"):
+    for entry in _environment(Path(f"/proc/{pid}")).split(b"\0"):
         if entry.startswith(start):
             return entry.removeprefix(start).decode(errors="replace")
     return None
+
+
+def _environment(process: Path) -> bytes:
+    """The environment; empty if there is none to read.
+
+    In the middle of execve(2) a process shows neither arguments nor environment, but it has a program (which a
+    zombie and a kernel thread have not). Taking it for gone would be wrong, so look again: it lasts microseconds.
+    """
+    try:
+        while not (environment := (process / "environ").read_bytes()):
+            os.readlink(process / "exe")
+            if (process / "cmdline").read_bytes():
+                return (process / "environ").read_bytes()
+    except OSError:
+        return b""
+    return environment

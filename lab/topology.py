@@ -65,10 +65,13 @@ class Cable:
     """The place at the other end."""
     interface: str
     """The interface's name there."""
+    mac: str = ""
+    """The interface's Ethernet address; empty for any. A node keeps its own when it is switched off and on."""
 
     def plug(self, pid: int) -> str:
         """Lines for `ip -batch` in the owner: create the pair, its far end in the namespace of process `pid`."""
-        lines = [f"link add {self.port} type veth peer name {self.interface} netns {pid}"]
+        address = f"address {self.mac} " if self.mac else ""
+        lines = [f"link add {self.port} type veth peer name {self.interface} {address}netns {pid}"]
         if self.bridge:
             lines.append(f"link set {self.port} master {self.bridge}")
         lines.append(f"link set {self.port} up")
@@ -114,10 +117,13 @@ class Topology:
             return ()
         if place == FAR:
             return (Cable(ROUTER, "far", None, FAR, "eth0"),)
-        cable = Cable(SWITCH, place, "br0", place, "eth0")
-        if place in self.node_names and self.networks == 2:
-            return (cable, Cable(SWITCH, f"{place}-hb", "br1", place, "eth1"))
-        return (cable,)
+        if place in (LAN, ROUTER):
+            return (Cable(SWITCH, place, "br0", place, "eth0"),)
+        number = self.node_number(place)
+        return (
+            Cable(SWITCH, place, "br0", place, "eth0", f"02:00:00:00:00:{number:02x}"),
+            Cable(SWITCH, f"{place}-hb", "br1", place, "eth1", f"02:00:00:00:01:{number:02x}"),
+        )[: self.networks]
 
     def addresses(self, place: str) -> str:
         """Lines for `ip -batch` in the place, once its cables are plugged: addresses, links up, routes."""

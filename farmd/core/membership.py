@@ -9,8 +9,8 @@ bucket:
 
 A node is left out only if every member suspects it (by then its lease has ended, see lease.py), or as a bystander: it
 holds nothing and promises the view too. A word that it holds nothing would not do, since it may be older than a view
-that it has joined since. A node that finds itself left out, or that may have been left out without hearing of it, closes
-everything at once and joins again.
+that it has joined since. A node that finds itself left out, or that may have been left out without hearing of it,
+closes everything at once and joins again.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Membership:
             return Status.LEAVING
         if self.view is None:
             return Status.JOINING
-        return Status.DRAINING if self._leaving or self._drained(self.node) else Status.UP
+        return Status.DRAINING if self.leaving or self._drained(self.node) else Status.UP
 
     @property
     def deadline_ns(self) -> int:
@@ -107,6 +107,24 @@ class Membership:
             if peer.heard_ns + self.settings.suspect_ns > self._ticked_ns
         ]
         return min([self._ticked_ns + interval, *silences])
+
+    @property
+    def leaving(self) -> bool:
+        """Whether this node is on its way out."""
+        return self._leave_deadline_ns is not None
+
+    def converged(self, now_ns: int) -> bool:
+        """Whether every member has the view in force that is in force here, and no other is on its way."""
+        if self.view is None or self.promise is not None or self.proposal is not None:
+            return False
+        return not self._stragglers(now_ns)
+
+    def in_doubt(self, now_ns: int) -> bool:
+        """Whether the witness's word is needed: no view yet, or a member that does not confirm us."""
+        if self.view is None:
+            return True
+        others = self.view.ids - {self.node}
+        return any(now_ns - self.evidence.peers[node].confirmed_ns > self.settings.stale_ns for node in others)
 
     # -- the one way in ------------------------------------------------------------------------------------------------
 
@@ -343,7 +361,8 @@ class Membership:
         if chosen is None:
             return
         view = coordination.next_view(self._next_epoch(), self._situation(base, chosen, now_ns))
-        unfinished = self.proposal is None and (self.promise is not None or self._abandoned(now_ns))
+        waiting = any(not coordination.in_force(peer) for peer in chosen)
+        unfinished = self.proposal is None and (waiting or self.promise is not None or self._abandoned(now_ns))
         current = self.proposal.view if self.proposal is not None else self.view
         if current is not None and view.same_agreement(current) and not unfinished and not self._overtaken(current):
             return
@@ -372,7 +391,7 @@ class Membership:
         )
 
     def _situation(self, base: View | None, chosen: list[Peer], now_ns: int) -> coordination.Situation:
-        own = self._member(self.node, self.settings.weight, leaving=self._leaving)
+        own = self._member(self.node, self.settings.weight, leaving=self.leaving)
         members = [own]
         newcomers_have_flows = self.view is None and self.flows
         quiet = not self.flows
@@ -421,10 +440,6 @@ class Membership:
 
     # -- leaving -------------------------------------------------------------------------------------------------------
 
-    @property
-    def _leaving(self) -> bool:
-        return self._leave_deadline_ns is not None
-
     def _go_on_leaving(self, now_ns: int) -> None:
         if self._leave_deadline_ns is None or self._stopped:
             return
@@ -450,7 +465,7 @@ class Membership:
         return NodeState(
             status=self.status,
             weight=self.settings.weight,
-            leaving=self._leaving,
+            leaving=self.leaving,
             fit=self.evidence.fit(now_ns),
             flows=self.flows,
             installed=self.installed,

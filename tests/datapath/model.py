@@ -57,7 +57,7 @@ def outcome(frame: bytes, farms: Sequence[Farm]) -> tuple[str, Farm | None, int 
         packet = parse(frame)
     except ForeignError:
         return "foreign", None, None
-    farm = next((farm for farm in farms if packet.vip in map(mapped, farm.vips)), None)
+    farm = next((farm for farm in farms if packet.vip in [mapped(vip) for vip in farm.vips]), None)
     if farm is None:
         return "foreign", None, None
     if not farm.lease_holds:

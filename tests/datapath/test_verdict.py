@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from farmd.config import Rule
 from tests.datapath import model
-from tests.datapath.farm import ALL_STATES, Farm, Programs, open_farm
+from tests.datapath.farm import ALL_STATES, Farm, open_farm
 from tests.datapath.packets import CLIENT4, PACKETS, ip4, ip6, tcp, to_vip, udp
 
 pytestmark = pytest.mark.needs_root

@@ -7,13 +7,13 @@ import contextlib
 import grp
 import json
 import os
+import select
 import socket
 import stat
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -111,7 +111,7 @@ def test_a_large_answer_comes_whole(path: Path) -> None:
 
 
 def test_a_refusal_is_the_daemons_sentence(path: Path) -> None:
-    with serving(path), pytest.raises(MachineError, match="^node: there is no n9$"):
+    with serving(path), pytest.raises(MachineError, match=r"^node: there is no n9$"):
         call(path, "refuse", WAIT_S)
 
 
@@ -140,8 +140,18 @@ def test_one_connection_carries_many_requests(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    [b"", b"hello", b"[]", b"{}", b'{"verb": 1}', b'"verb"', b"\xff\xfe", b"[" * 60000, b'{"verb": "echo", "x": NaN}']
-    + [b'{"verb": "echo", "x": ' + b"1" * 5000 + b"}"],
+    [
+        b"",
+        b"hello",
+        b"[]",
+        b"{}",
+        b'{"verb": 1}',
+        b'"verb"',
+        b"\xff\xfe",
+        b"[" * 60000,
+        b'{"verb": "echo", "x": NaN}',
+        b'{"verb": "echo", "x": ' + b"1" * 5000 + b"}",
+    ],
 )
 def test_a_malformed_request_gets_a_sentence_and_the_next_one_its_answer(path: Path, line: bytes) -> None:
     with serving(path), connected(path) as connection:
@@ -180,11 +190,10 @@ def test_a_client_that_does_not_read_is_cut_off_and_disturbs_nobody(path: Path) 
     with serving(path, idle_s=0.2), connected(path) as slow:
         slow.sendall(b'{"verb": "large", "size": 5000000}\n')
         assert call(path, "echo", WAIT_S)["ok"]
-        # The daemon's end is closed once it gave up on us: from then on nothing can be sent.
-        deadline = time.monotonic() + WAIT_S
-        with pytest.raises((BrokenPipeError, ConnectionResetError)):
-            while time.monotonic() < deadline:
-                slow.sendall(b"\n")
+        # POLLHUP: the daemon's end is closed, although we have read nothing.
+        poll = select.poll()
+        poll.register(slow, 0)
+        assert poll.poll(WAIT_S * 1000) == [(slow.fileno(), select.POLLHUP)]
 
 
 def test_a_client_in_mid_request_does_not_hold_up_another(path: Path) -> None:
@@ -362,7 +371,7 @@ def listening(path: Path, backlog: int = 1) -> Iterator[socket.socket]:
 
 
 def test_a_frozen_daemon_is_waited_for_no_longer_than_asked(tmp_path: Path) -> None:
-    with listening(tmp_path / "web.sock"), pytest.raises(MachineError, match="did not answer 'status' within 0.05 s"):
+    with listening(tmp_path / "web.sock"), pytest.raises(MachineError, match=r"did not answer 'status' within 0\.05 s"):
         call(tmp_path / "web.sock", "status", 0.05)
 
 
@@ -382,6 +391,7 @@ def test_a_frozen_daemon_with_a_full_queue_is_not_waited_for(tmp_path: Path) -> 
         (b'{"ok": false}\n', "farmd gave an answer that cannot be understood"),
         (b'{"ok": true', "farmd gave an answer that cannot be understood"),
         (b"[" * 100_000 + b"\n", "farmd gave an answer that cannot be understood"),
+        (b"1" * 5_000_000, "farmd gave an answer that cannot be understood"),
     ],
 )
 def test_an_answer_that_is_none(tmp_path: Path, answer: bytes, sentence: str) -> None:
@@ -389,7 +399,7 @@ def test_an_answer_that_is_none(tmp_path: Path, answer: bytes, sentence: str) ->
 
         def daemon() -> None:
             connection, _ = listener.accept()
-            with connection:
+            with connection, contextlib.suppress(BrokenPipeError):  # the client need not hear all of it
                 connection.recv(65536)
                 connection.sendall(answer)
 

@@ -1,0 +1,194 @@
+"""Heartbeats as bytes: what the envelope (farmd.kit.wire) carries.
+
+    echo for the receiver   u8 kind (0 none, 1 noticed, 2 proved), u64 incarnation, u64 seq
+    state of the sender     the same bytes for every receiver, so they are packed once for each broadcast
+
+Integers are big-endian; lists are preceded by their length in one byte. A proposal is the only large part: a byte for
+each bucket's owner and a bit for each moving bucket.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from farmd.core.events import Echo, Heartbeat, NodeState, Order, Proposal, Status
+from farmd.core.view import BUCKETS, Epoch, Member, View
+from farmd.errors import Malformed
+from farmd.kit.wire import Frame
+
+_ECHO = struct.Struct(">BQQ")
+_HEAD = struct.Struct(">BBH")
+_EPOCH = struct.Struct(">IB")
+_ORDER = struct.Struct(">BIBBh")
+_MEMBER = struct.Struct(">BHB")
+_KEY = struct.Struct(">I")
+_MOVING_BYTES = BUCKETS // 8
+
+_LEAVING, _FIT, _FLOWS, _HOLDS, _PROPOSES, _COMMITTED = (1 << bit for bit in range(6))
+_NO_WEIGHT = -1
+
+T = TypeVar("T")
+
+
+def pack_echo(echo: Echo | None) -> bytes:
+    """What the receiver is told about its own words."""
+    if echo is None:
+        return _ECHO.pack(0, 0, 0)
+    return _ECHO.pack(2 if echo.proved else 1, echo.incarnation, echo.seq)
+
+
+def pack_state(state: NodeState) -> bytes:
+    """What every receiver is told about the sender."""
+    flags = (
+        _LEAVING * state.leaving
+        | _FIT * state.fit
+        | _FLOWS * state.flows
+        | _HOLDS * state.holds
+        | _PROPOSES * (state.proposal is not None)
+        | _COMMITTED * (state.proposal is not None and state.proposal.committed)
+    )
+    return b"".join(
+        (
+            _HEAD.pack(state.status, flags, state.weight),
+            *(_pack_epoch(epoch) for epoch in (state.installed, state.promised, state.released)),
+            _pack_ids(state.members),
+            _pack_ids(state.suspects),
+            bytes([len(state.orders)]),
+            *(_pack_order(order) for order in state.orders),
+            b"" if state.proposal is None else _pack_ids(state.proposal.losers) + _pack_view(state.proposal.view),
+        )
+    )
+
+
+def unpack(frame: Frame) -> Heartbeat:
+    """The heartbeat in an authentic frame. Raises Malformed if the sender wrote nonsense."""
+    reader = _Reader(frame.payload)
+    try:
+        echo = _read_echo(reader)
+        state = _read_state(reader)
+        reader.end()
+    except (struct.error, IndexError, ValueError, AssertionError) as error:
+        raise Malformed(f"node {frame.sender} sent a heartbeat that makes no sense ({error})") from None
+    return Heartbeat(frame.sender, frame.incarnation, frame.seq, echo, state)
+
+
+class _Reader:
+    """A position in the payload."""
+
+    def __init__(self, payload: bytes) -> None:
+        self._payload = payload
+        self._at = 0
+
+    def take(self, shape: struct.Struct) -> tuple[int, ...]:
+        values = shape.unpack_from(self._payload, self._at)
+        self._at += shape.size
+        return values
+
+    def bytes(self, count: int) -> bytes:
+        part = self._payload[self._at : self._at + count]
+        if len(part) < count:
+            raise ValueError("cut off")
+        self._at += count
+        return part
+
+    def list(self, item: Callable[[], T]) -> tuple[T, ...]:
+        (count,) = self.bytes(1)
+        return tuple(item() for _ in range(count))
+
+    def end(self) -> None:
+        if self._at != len(self._payload):
+            raise ValueError("too long")
+
+
+def _pack_epoch(epoch: Epoch) -> bytes:
+    return _EPOCH.pack(epoch.number, epoch.coordinator)
+
+
+def _read_epoch(reader: _Reader) -> Epoch:
+    return Epoch(*reader.take(_EPOCH))
+
+
+def _pack_ids(ids: Iterable[int]) -> bytes:
+    ordered = bytes(sorted(ids))
+    return bytes([len(ordered)]) + ordered
+
+
+def _read_ids(reader: _Reader) -> frozenset[int]:
+    (count,) = reader.bytes(1)
+    return frozenset(reader.bytes(count))
+
+
+def _read_echo(reader: _Reader) -> Echo | None:
+    kind, incarnation, seq = reader.take(_ECHO)
+    if kind > 2:
+        raise ValueError(f"unknown echo {kind}")
+    return Echo(incarnation, seq, proved=kind == 2) if kind else None
+
+
+def _pack_order(order: Order) -> bytes:
+    weight = _NO_WEIGHT if order.weight is None else order.weight
+    return _ORDER.pack(order.node, *order.stamp, order.drained, weight)
+
+
+def _read_order(reader: _Reader) -> Order:
+    node, counter, by, drained, weight = reader.take(_ORDER)
+    return Order(node, (counter, by), bool(drained), None if weight == _NO_WEIGHT else weight)
+
+
+def _pack_view(view: View) -> bytes:
+    return b"".join(
+        (
+            _pack_epoch(view.epoch),
+            _KEY.pack(view.hash_key_id),
+            _pack_ids(view.failed),
+            bytes([len(view.members)]),
+            *(_MEMBER.pack(member.id, member.weight, member.draining) for member in view.members),
+            view.owners,
+            view.moving.to_bytes(_MOVING_BYTES, "little"),
+        )
+    )
+
+
+def _read_view(reader: _Reader) -> View:
+    epoch = _read_epoch(reader)
+    (key,) = reader.take(_KEY)
+    failed = _read_ids(reader)
+    members = reader.list(lambda: _read_member(reader))
+    owners = reader.bytes(BUCKETS)
+    moving = int.from_bytes(reader.bytes(_MOVING_BYTES), "little")
+    if not set(owners) <= {0, *(member.id for member in members)}:
+        raise ValueError("a bucket belongs to no member")
+    return View(epoch, members, owners, moving, failed, key)
+
+
+def _read_member(reader: _Reader) -> Member:
+    node, weight, draining = reader.take(_MEMBER)
+    return Member(node, weight, bool(draining))
+
+
+def _read_state(reader: _Reader) -> NodeState:
+    status, flags, weight = reader.take(_HEAD)
+    installed, promised, released = (_read_epoch(reader) for _ in range(3))
+    members, suspects = _read_ids(reader), _read_ids(reader)
+    orders = reader.list(lambda: _read_order(reader))
+    proposal = None
+    if flags & _PROPOSES:
+        losers = _read_ids(reader)
+        proposal = Proposal(_read_view(reader), bool(flags & _COMMITTED), losers)
+    return NodeState(
+        status=Status(status),
+        weight=weight,
+        leaving=bool(flags & _LEAVING),
+        fit=bool(flags & _FIT),
+        flows=bool(flags & _FLOWS),
+        installed=installed,
+        members=members,
+        promised=promised,
+        holds=bool(flags & _HOLDS),
+        released=released,
+        suspects=suspects,
+        orders=orders,
+        proposal=proposal,
+    )

@@ -1,0 +1,54 @@
+"""Which node of the configuration this machine is, and the core's view of that configuration."""
+
+from __future__ import annotations
+
+import hashlib
+
+from farmd import links
+from farmd.config import Config, Node
+from farmd.core.settings import Settings
+from farmd.errors import MachineError
+
+NS = 1_000_000_000
+
+
+def find_node(config: Config, name: str | None) -> Node:
+    """The node of this name, or the one whose addresses this machine has. Raises MachineError if that is not one."""
+    if name is not None:
+        for node in config.nodes:
+            if node.name == name:
+                return node
+        names = ", ".join(node.name for node in config.nodes)
+        raise MachineError(f"the configuration has no node named {name}; it has {names}")
+    own = links.own_addresses()
+    here = [node for node in config.nodes if any(address in own for address in node.addresses)]
+    if len(here) != 1:
+        which = " and ".join(node.name for node in here) or "none"
+        raise MachineError(f"this machine has the addresses of {which} of the configuration's nodes; use --node NAME")
+    return here[0]
+
+
+def key_id(key: bytes) -> int:
+    """A key's name in a view: tells keys apart and tells nothing about them."""
+    return int.from_bytes(hashlib.blake2b(key=key, digest_size=4, person=b"farmd.key-id").digest(), "big")
+
+
+def hash_key(key: bytes) -> bytes:
+    """The filter's 16-byte hash key that is derived from one of the farm's keys."""
+    return hashlib.blake2b(key=key, digest_size=16, person=b"farmd.hash").digest()
+
+
+def settings(config: Config, node: Node) -> Settings:
+    """What the core needs to know."""
+    timing = config.timing
+    return Settings(
+        node=node.id,
+        weight=node.weight,
+        nodes=frozenset(other.id for other in config.nodes),
+        heartbeat_ns=round(timing.heartbeat_interval_s * NS),
+        suspect_ns=round(timing.suspect_after_s * NS),
+        lease_ns=round(timing.lease_s * NS),
+        quorum=config.farm.quorum,
+        witness=bool(config.farm.witness),
+        hash_key_ids=tuple(key_id(key) for key in config.farm.keys),
+    )
