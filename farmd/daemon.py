@@ -176,9 +176,9 @@ class Daemon:
         """As long as buckets move: tells the core whether old flows are left here."""
         while True:
             view = self.core.view
-            if view is not None and view.moving and self.core.flows:
-                ours = frozenset(bucket for bucket in range(BUCKETS) if self.core.table[bucket] in OPEN)
-                key = self._keys[self.core.hash_key_id]
+            if view is not None and view.moving and self.core.follower.flows:
+                ours = frozenset(bucket for bucket in range(BUCKETS) if self.core.follower.table[bucket] in OPEN)
+                key = self._keys[self.core.follower.hash_key_id]
                 present = await flows.any_elsewhere(self.config.farm.vips, self.config.rules, key, ours)
                 self._step(Flows(view.epoch, present))
                 self._schedule()
@@ -210,7 +210,7 @@ class Daemon:
         drained = None if verb == "weight" else verb == "drain"
         self._step(Command(self._names[name], drained=drained, weight=weight if verb == "weight" else None))
         self._schedule()
-        return {"epoch": str(self.core.installed)}
+        return {"epoch": str(self.core.follower.installed)}
 
 
 def _served_before() -> bool:

@@ -29,9 +29,9 @@ def snapshot(
         "xdp": datapath.mode,
         "xdp_reason": datapath.mode_reason,
         "status": core.status.name.lower(),
-        "epoch": str(core.installed),
+        "epoch": str(core.follower.installed),
         "coordinator": coordination.coordinator(core.settings, core.evidence, core.status, now_ns) == node.id,
-        "converged": core.converged(now_ns),
+        "converged": core.converged(),
         "lease": "held" if core.lease_until_ns > now_ns else "fenced",
         "moving": core.view.moving.bit_count() if core.view is not None else 0,
         "members": [_member(config, core, other, now_ns) for other in config.nodes],
@@ -45,9 +45,9 @@ def buckets(config: Config, core: Membership, datapath: Datapath) -> dict[str, A
     names = {other.id: other.name for other in config.nodes}
     owners = core.view.owners if core.view is not None else bytes(BUCKETS)
     return {
-        "epoch": str(core.installed),
+        "epoch": str(core.follower.installed),
         "owners": [names.get(owner) for owner in owners],
-        "states": [State(state).name.lower() for state in core.table],
+        "states": [State(state).name.lower() for state in core.follower.table],
         "packets": datapath.bucket_packets(),
     }
 
@@ -55,15 +55,13 @@ def buckets(config: Config, core: Membership, datapath: Datapath) -> dict[str, A
 def _member(config: Config, core: Membership, other: Node, now_ns: int) -> dict[str, Any]:
     member = core.view.member(other.id) if core.view is not None else None
     owned = core.view.owners.count(other.id) if core.view is not None else 0
-    order = core.orders.get(other.id)
-    weight = other.weight if order is None or order.weight is None else order.weight
     peer = core.evidence.peers.get(other.id)
     return {
         "id": other.id,
         "name": other.name,
         "status": _status(core, other.id, now_ns),
         "member": member is not None,
-        "weight": weight,
+        "weight": core.orders.weight(other.id, other.weight),
         "view_weight": member.weight if member is not None else None,
         "draining": member is not None and member.draining,
         "buckets": owned,

@@ -57,8 +57,8 @@ class Measurement:
         for line in output.splitlines():
             self._take(line)
 
-    def _take(self, line: str) -> None:
-        message = json.loads(line) if line.startswith("{") else {}
+    def _take(self, line: bytes) -> None:
+        message = json.loads(line) if line.startswith(b"{") else {}
         if message.get("event") == "result":
             self._result = message
 

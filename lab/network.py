@@ -101,10 +101,13 @@ class Lab:
             env=machine.environment(),
         )
 
-    def popen(self, place: str, *command: str, stdout: int | None = None) -> subprocess.Popen[str]:
-        """Run a command in a place beside this process. `terminate` and then `communicate` end it (enter_bound)."""
+    def popen(self, place: str, *command: str, stdout: int | None = None) -> subprocess.Popen[bytes]:
+        """Run a command in a place beside this process. `terminate` and then `communicate` end it (enter_bound).
+
+        Its pipe is not buffered, so that a `readline` takes nothing away from a later `communicate`.
+        """
         return subprocess.Popen(
-            self.machine(place).enter_bound(*command), stdout=stdout, text=True, env=machine.environment()
+            self.machine(place).enter_bound(*command), stdout=stdout, bufsize=0, env=machine.environment()
         )
 
     def start(self, node: str) -> None:
@@ -137,9 +140,9 @@ class Lab:
         switch = self.machine(SWITCH)
         switch.network_command("ip -batch -", "".join(f"link set {port} down\n" for port in ports))
         there.power_off()
-        # The kernel removes the ports with the dead network namespace, soon; the node's next start needs their names.
-        links = [switch.path(f"/sys/class/net/{port}") for port in ports]
-        until(lambda: not any(link.exists() for link in links), f"the ports of {node} to be gone")
+        # The kernel keeps a dead namespace, and its links, while connections in it wait for their timers.
+        for port in ports:
+            switch.network_command(f"ip link del {port}", "", check=False)
 
     def freeze(self, node: str) -> None:
         """Stop farmd where it stands, as a hung machine would; its kernel and its nginx go on."""

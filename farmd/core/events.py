@@ -174,8 +174,7 @@ class Install:
     """A bucket state (see farmd.core.buckets.State) for every bucket."""
     hash_key_id: int
     epoch: Epoch
-    final: bool
-    """False: only the release of what others get; the rest of the view opens with a second Install."""
+    """The view that it is for. A view that takes buckets from this node is installed twice: release, then the rest."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,13 @@ class Evidence:
         """Peers that are proved and heard, in the order of their numbers."""
         return [peer for _, peer in sorted(self.peers.items()) if peer.live(now_ns, self.suspect_ns)]
 
+    def silent(self, peer: Peer, now_ns: int) -> bool:
+        return peer.silent(now_ns, self.suspect_ns)
+
+    def echoes(self) -> dict[int, Echo | None]:
+        """What each peer is told about its own words."""
+        return {peer.id: peer.echo() for peer in self.peers.values()}
+
     def suspects(self, now_ns: int) -> frozenset[int]:
         return frozenset(id for id, peer in self.peers.items() if peer.silent(now_ns, self.suspect_ns))
 

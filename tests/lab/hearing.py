@@ -32,10 +32,10 @@ def hearing(lab: Lab, *places: str, broadcast: str = "10.0.255.255") -> set[tupl
     ears = {place: lab.popen(place, sys.executable, "-c", LISTEN, stdout=subprocess.PIPE) for place in places}
     for ear in ears.values():
         assert ear.stdout is not None
-        assert ear.stdout.readline() == "listening\n"
+        assert ear.stdout.readline() == b"listening\n"
     for place in places:
         lab.exec(place, sys.executable, "-c", SPEAK, place, broadcast)
     for place in places:
         lab.exec(place, sys.executable, "-c", SPEAK, "that is all", "127.0.0.1")
-    heard = {hearer: ear.communicate(timeout=10)[0].split() for hearer, ear in ears.items()}
+    heard = {hearer: ear.communicate(timeout=10)[0].decode().split() for hearer, ear in ears.items()}
     return {(speaker, hearer) for hearer, speakers in heard.items() for speaker in speakers if speaker != hearer}

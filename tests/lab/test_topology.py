@@ -108,9 +108,9 @@ def test_the_switch_floods_what_it_never_learnt_and_learns_what_it_hears(lab: La
     ears = [lab.popen(node, sys.executable, "-c", seen, stdout=subprocess.PIPE) for node in NODES]
     for ear in ears:
         assert ear.stdout is not None
-        assert ear.stdout.readline() == "listening\n"
+        assert ear.stdout.readline() == b"listening\n"
     lab.exec(LAN, sys.executable, "-c", send)
-    assert [ear.communicate(timeout=5)[0] for ear in ears] == [f"{unknown}\n"] * 3
+    assert [ear.communicate(timeout=5)[0].decode() for ear in ears] == [f"{unknown}\n"] * 3
     client = lab.exec(LAN, "cat", "/sys/class/net/eth0/address").stdout.strip()
     learnt = lab.exec("switch", "bridge", "fdb", "show", "br", "br0", "dynamic").stdout
     assert f"{client} dev lan" in learnt
@@ -184,7 +184,7 @@ def test_a_place_that_is_none_is_refused(lab: Lab, place: str) -> None:
 def test_a_bound_command_ends_with_its_caller(lab: Lab) -> None:
     child = lab.popen(LAN, "sh", "-c", "echo $$; exec sleep 1000", stdout=subprocess.PIPE)
     assert child.stdout is not None
-    number = child.stdout.readline().strip()
+    number = child.stdout.readline().decode().strip()
     assert lab.exec(LAN, "ps", "-p", number, check=False).returncode == 0
     child.terminate()
     child.communicate(timeout=5)

@@ -207,11 +207,11 @@ class Cluster:
                 self._send(node, action)
             case Lease(until_ns):
                 self._set_filter(node, node.table, until_ns)
-            case Install(states, _, epoch, final):
+            case Install(states, _, epoch):
                 self._set_filter(node, states, node.lease_until)
                 node.epochs.append((epoch.number, epoch.coordinator))
-                if final and node.core is not None and node.core.flows:
-                    installed, generation = node.core.installed, node.generation
+                if node.core is not None and node.core.follower.flows:
+                    installed, generation = node.core.follower.installed, node.generation
                     self.at(self.now + 50 * MS, lambda: self._report_no_flows(node, generation, installed))
             case Note(text):
                 self.log.append(f"{self.now / MS:10.1f} n{node.id} {text}")
@@ -219,8 +219,8 @@ class Cluster:
                 self.kill(node.id)
 
     def _report_no_flows(self, node: Node, generation: int, epoch: object) -> None:
-        if node.generation == generation and node.core is not None and node.core.installed == epoch:
-            self._step(node, Flows(node.core.installed, present=False))
+        if node.generation == generation and node.core is not None and node.core.follower.installed == epoch:
+            self._step(node, Flows(node.core.follower.installed, present=False))
 
     def _set_filter(self, node: Node, table: bytes, lease_until: int) -> None:
         if table is not node.table:

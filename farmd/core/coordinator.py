@@ -1,0 +1,160 @@
+"""Coordinating: draw up a view that fits what is known, see it promised, commit it, see it in force."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from farmd.core import coordination
+from farmd.core.coordination import Situation
+from farmd.core.events import Proposal, Status
+from farmd.core.evidence import Evidence, Peer
+from farmd.core.follower import Follower
+from farmd.core.orders import Orders
+from farmd.core.settings import Settings
+from farmd.core.view import NEVER, Epoch, View
+
+
+class Coordinator:
+    """What a node does while it is the one that coordinates, and finishes afterwards."""
+
+    def __init__(self, settings: Settings, evidence: Evidence, follower: Follower, orders: Orders) -> None:
+        self.settings = settings
+        self.evidence = evidence
+        self.follower = follower
+        self.orders = orders
+        self.proposal: Proposal | None = None
+        self._proposed = NEVER
+        self._drawn: tuple[Situation, View] | None = None
+
+    def step(self, now_ns: int, *, coordinates: bool, leaving: bool) -> None:
+        """Brings the proposal up to date with what is known. The follower considers it like anybody's."""
+        self._finish()
+        if not coordinates:
+            if self.proposal is not None and not self.proposal.committed:
+                self.proposal = None
+            return
+        self._draw_up(now_ns, leaving)
+
+    def _finish(self) -> None:
+        """Ends a committed proposal once every member has it in force, or a newer view is on its way."""
+        proposal, follower = self.proposal, self.follower
+        if proposal is None or not proposal.committed:
+            return
+        in_force = follower.view == proposal.view and not follower.stragglers()
+        if in_force or follower.promised > proposal.view.epoch:
+            self.proposal = None
+
+    def commit_if_promised(self) -> None:
+        """Commits the proposal when every member has promised it, and learns from the promises who must release."""
+        proposal = self.proposal
+        if proposal is None or proposal.committed or self.follower.promised != proposal.view.epoch:
+            return
+        losers = {self.settings.node} if self.follower.holds else set()
+        for node in proposal.view.ids - {self.settings.node}:
+            state = self.evidence.peers[node].state
+            if state is None or state.promised != proposal.view.epoch:
+                return
+            if state.holds:
+                losers.add(node)
+        self.proposal = replace(proposal, committed=True, losers=frozenset(losers))
+
+    # -- drawing up ----------------------------------------------------------------------------------------------------
+
+    def _draw_up(self, now_ns: int, leaving: bool) -> None:
+        base = self._base()
+        eligible = coordination.eligible(base, self.evidence, now_ns)
+        chosen = coordination.agreed(self.settings, self.evidence, eligible, now_ns)
+        if chosen is None:
+            return
+        view = self._view(self._situation(base, chosen, leaving, now_ns))
+        current = self.proposal.view if self.proposal is not None else self.follower.view
+        if (
+            current is not None
+            and view.same_agreement(current)
+            and not self._unfinished(chosen, now_ns)
+            and not self._overtaken(current)
+        ):
+            return
+        if self.follower.admissible(now_ns, view):
+            self._proposed = self._next_epoch()
+            self.proposal = Proposal(replace(view, epoch=self._proposed), False, frozenset())
+
+    def _view(self, situation: Situation) -> View:
+        """The view for a situation; drawn up anew only when the situation is."""
+        if self._drawn is None or self._drawn[0] != situation:
+            self._drawn = (situation, coordination.next_view(NEVER, situation))
+        return self._drawn[1]
+
+    def _base(self) -> View | None:
+        """The newest view that may be in force somewhere. One of our own that we never committed is not."""
+        promise = self.follower.promise
+        if promise is not None and promise.epoch.coordinator == self.settings.node and self.follower.losers is None:
+            promise = None
+        return promise or self.follower.view
+
+    def _unfinished(self, chosen: list[Peer], now_ns: int) -> bool:
+        """Whether somebody waits although the agreement would stay the same, and nothing is on its way to them: a
+        member that closed and comes back, or one that has missed the view since its coordinator died."""
+        follower = self.follower
+        if self.proposal is not None:
+            return False
+        if follower.promise is not None or not all(coordination.in_force(peer) for peer in chosen):
+            return True
+        age_ns = now_ns - follower.installed_ns
+        return follower.view is not None and age_ns > self.settings.stale_ns and follower.stragglers()
+
+    def _overtaken(self, view: View) -> bool:
+        """Whether a member has promised something newer than this view, and so could not follow it."""
+        if self.follower.promised > view.epoch:
+            return True
+        peers = [self.evidence.peers[node] for node in view.ids - {self.settings.node}]
+        return any(peer.state is not None and peer.state.promised > view.epoch for peer in peers)
+
+    def _next_epoch(self) -> Epoch:
+        seen = [self.follower.installed, self.follower.promised, self._proposed]
+        for peer in self.evidence.peers.values():
+            if peer.state is not None:
+                seen += [peer.state.installed, peer.state.promised]
+        return Epoch(max(epoch.number for epoch in seen) + 1, self.settings.node)
+
+    # -- the situation -------------------------------------------------------------------------------------------------
+
+    def _situation(self, base: View | None, chosen: list[Peer], leaving: bool, now_ns: int) -> Situation:
+        members = [self.orders.member(self.settings.node, self.settings.weight, leaving=leaving)]
+        for peer in chosen:
+            assert peer.state is not None
+            members.append(self.orders.member(peer.id, peer.state.weight, leaving=peer.state.leaving))
+        goodbyes = [
+            peer.id
+            for peer in self.evidence.live(now_ns)
+            if peer.state is not None and peer.state.status is Status.LEAVING
+        ]
+        return Situation(
+            base=base,
+            members=tuple(sorted(members, key=lambda member: member.id)),
+            leaving=frozenset(goodbyes),
+            newcomers_have_flows=self._newcomers_have_flows(chosen),
+            quiet=base is not None and self._quiet(base, chosen),
+            settled=base is not None and base is self.follower.view and self._settled(now_ns),
+            hash_key_id=self._hash_key_id(base),
+        )
+
+    def _newcomers_have_flows(self, chosen: list[Peer]) -> bool:
+        own = self.follower.view is None and self.follower.flows
+        return own or any(
+            peer.state is not None and peer.state.status is Status.JOINING and peer.state.flows for peer in chosen
+        )
+
+    def _quiet(self, base: View, chosen: list[Peer]) -> bool:
+        return not self.follower.flows and all(
+            peer.state is not None and peer.state.installed == base.epoch and not peer.state.flows for peer in chosen
+        )
+
+    def _settled(self, now_ns: int) -> bool:
+        return now_ns - self.follower.installed_ns >= self.settings.settle_ns
+
+    def _hash_key_id(self, base: View | None) -> int:
+        """The key in use stays in use as long as this node has it, whichever is preferred by now."""
+        if base is not None and base.hash_key_id in self.settings.hash_key_ids:
+            return base.hash_key_id
+        return self.settings.hash_key_ids[0]

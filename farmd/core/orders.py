@@ -1,0 +1,49 @@
+"""What operators decided, spread with the heartbeats so that it survives the node where it was said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from farmd.core.events import Command, Order
+from farmd.core.view import Member
+
+
+class Orders:
+    """The newest order for each node that has one."""
+
+    def __init__(self, nodes: frozenset[int]) -> None:
+        self._nodes = nodes
+        self._newest: dict[int, Order] = {}
+
+    def all(self) -> tuple[Order, ...]:
+        return tuple(self._newest[node] for node in sorted(self._newest))
+
+    def give(self, by: int, command: Command) -> None:
+        """Takes an operator's wish, given at node `by`: newer than everything heard of so far."""
+        counter = max((order.stamp[0] for order in self._newest.values()), default=0) + 1
+        order = self._newest.get(command.node, Order(command.node, (0, 0), False, None))
+        order = replace(order, stamp=(counter, by))
+        if command.drained is not None:
+            order = replace(order, drained=command.drained)
+        if command.weight is not None:
+            order = replace(order, weight=command.weight)
+        self.merge(order)
+
+    def merge(self, order: Order) -> None:
+        """Takes an order that a peer told about, unless ours is newer."""
+        known = self._newest.get(order.node)
+        if order.node in self._nodes and (known is None or order.stamp > known.stamp):
+            self._newest[order.node] = order
+
+    def drained(self, node: int) -> bool:
+        order = self._newest.get(node)
+        return order is not None and order.drained
+
+    def weight(self, node: int, configured: int) -> int:
+        """The weight that counts: as ordered, else as configured."""
+        order = self._newest.get(node)
+        return configured if order is None or order.weight is None else order.weight
+
+    def member(self, node: int, configured: int, *, leaving: bool) -> Member:
+        """The node as the next view shall count it."""
+        return Member(node, self.weight(node, configured), self.drained(node) or leaving)
