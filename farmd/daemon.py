@@ -54,6 +54,7 @@ HANDOVER_LEASE_NS = 10 * identity.NS
 """How long a daemon that replaces itself lets old flows pass: ample for a start, short if it never comes."""
 HANDOVER_VARIABLE = "FARMD_HANDOVER"
 FLOWS_INTERVAL_S = 2.0
+FLOWS_INTERVAL_LEAVING_S = 0.1
 
 
 class Daemon:
@@ -75,6 +76,7 @@ class Daemon:
         settings = identity.settings(config, node)
         self.core = Membership(settings, incarnation, time.monotonic_ns(), flows=_served_before())
         self._stopped = asyncio.Event()
+        self._look_again = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
@@ -136,6 +138,7 @@ class Daemon:
         now_ns = time.monotonic_ns()
         patience_ns = 0 if self.core.leaving else round(self.config.farm.drain_timeout_s * identity.NS)
         self._step(Leave(now_ns + patience_ns))
+        self._look_again.set()
         self._schedule()
 
     def hand_over(self) -> None:
@@ -182,7 +185,14 @@ class Daemon:
                 present = await flows.any_elsewhere(self.config.farm.vips, self.config.rules, key, ours)
                 self._step(Flows(view.epoch, present))
                 self._schedule()
-            await asyncio.sleep(FLOWS_INTERVAL_S if not self.core.leaving else FLOWS_INTERVAL_S / 10)
+            await self._watch_pause()
+
+    async def _watch_pause(self) -> None:
+        """Until it is worth looking again; who leaves is impatient."""
+        pause_s = FLOWS_INTERVAL_S if not self.core.leaving else FLOWS_INTERVAL_LEAVING_S
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._look_again.wait(), pause_s)
+        self._look_again.clear()
 
     # -- the control socket --------------------------------------------------------------------------------------------
 

@@ -49,7 +49,9 @@ class Counts:
 class Watch:
     """Counts answers; pure, of bounded size."""
 
-    def __init__(self, vips: list[str]) -> None:
+    def __init__(self, vips: list[str], routed: bool = False) -> None:
+        """`routed`: the clients send to a router, whose address is no vmac."""
+        self.routed = routed
         self.vips = {ip_address(vip).packed for vip in vips}
         self.counts = Counts()
         self._answers: OrderedDict[tuple[bytes | int, ...], list[str]] = OrderedDict()
@@ -66,7 +68,7 @@ class Watch:
             return
         source, target, protocol, payload = packet
         if sent and target in self.vips:
-            if not frame[0] & 1 and len(self._vmacs) < MACS_MAX:
+            if not self.routed and not frame[0] & 1 and len(self._vmacs) < MACS_MAX:
                 self._vmacs.add(frame[:6])
             self._sent(source, target, protocol, payload)
         elif not sent and source in self.vips:
@@ -160,8 +162,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="lab.duplicates", description="Count answers that a farm gives twice.")
     parser.add_argument("--interface", default="eth0")
     parser.add_argument("--vip", action="append", required=True, help="a virtual address; may be given again")
+    parser.add_argument("--routed", action="store_true", help="a router stands between here and the farm")
     arguments = parser.parse_args()
-    watch = Watch(arguments.vip)
+    watch = Watch(arguments.vip, arguments.routed)
     listen(arguments.interface, watch)
     print(json.dumps({"event": "result", **asdict(watch.result())}), flush=True)
 

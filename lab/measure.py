@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from lab.errors import LabError
 from lab.network import Lab
-from lab.topology import CLIENTS, LAN, VIPS, clients
+from lab.topology import CLIENTS, FAR, LAN, VIPS, clients
 
 
 class Measurement:
@@ -79,7 +79,8 @@ def downloads(
 
 def duplicates(lab: Lab, place: str = LAN) -> Measurement:
     """A watch over the answers that a client place gets from the VIPs."""
-    return Measurement(lab, place, "lab.duplicates", *(f"--vip={vip}" for vip in VIPS))
+    routed = ["--routed"] if place == FAR else []
+    return Measurement(lab, place, "lab.duplicates", *(f"--vip={vip}" for vip in VIPS), *routed)
 
 
 def _clients(lab: Lab, mode: str, place: str, target: str, options: dict[str, float | str]) -> Measurement:

@@ -40,11 +40,14 @@ install_packages() {
     fi
     export DEBIAN_FRONTEND=noninteractive
     local apt=(apt-get -qq -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0)
-    "${apt[@]}" update
-    "${apt[@]}" install --yes --no-install-recommends "$@" > /dev/null
+    "${apt[@]}" update || die "apt-get could not read the package lists; its reason is above"
+    "${apt[@]}" install --yes --no-install-recommends "$@" > /dev/null ||
+        die "apt-get could not install $*; its reason is above"
     case " $* " in
         *" nginx-light "*) # nor at the next boot
-            [ ! -d /run/systemd/system ] || systemctl --quiet disable --now nginx.service || true ;;
+            local now=()
+            [ ! -d /run/systemd/system ] || now=(--now)
+            systemctl --quiet disable "${now[@]}" nginx.service || true ;;
     esac
 }
 

@@ -81,6 +81,13 @@ def test_the_address_that_clients_send_to_must_not_send() -> None:
     assert watch.result().vmac_sources == 1
 
 
+def test_behind_a_router_no_address_is_taken_for_the_vmac() -> None:
+    watch = Watch([VIP], routed=True)
+    watch.frame(*syn())
+    watch.frame(*answered(IP(src=VIP, dst=CLIENT), source=VMAC))
+    assert watch.result().vmac_sources == 0
+
+
 def test_short_frames_are_no_trouble() -> None:
     watch = Watch([VIP])
     whole, sent = syn()
