@@ -32,7 +32,7 @@ DOWNLOADS = 100
 DOWNLOAD_BYTES = 1_200_000
 """About six seconds at the 200 kB/s of /slow."""
 GAP_MS_MAX = 800.0
-"""A takeover that its clients saw for longer than this is misbehaviour: suspicion (400 ms) with room for a busy machine."""
+"""A takeover that clients saw for longer is misbehaviour: suspicion (400 ms) with room for a busy machine."""
 
 
 @dataclass
@@ -128,8 +128,8 @@ class Demonstration:
         self.outcome.rejoin_failed_requests = sum(one["failed"] for one in seen)
         taken = _answers(seen)[VICTIM]
         self.say(
-            f"   {VICTIM} answered {taken} new requests meanwhile. Of {result['downloads']} downloads that ran on other "
-            f"nodes {result['complete']} came to their end; {self.outcome.rejoin_failed_requests} requests failed."
+            f"   {VICTIM} answered {taken} new requests meanwhile. {result['complete']} of {result['downloads']} downloads "
+            f"that ran on other nodes came to their end; {self.outcome.rejoin_failed_requests} requests failed."
         )
 
     def _planned_stop(self) -> None:

@@ -50,8 +50,6 @@ class Lab:
 
     def up(self, start: bool = True) -> None:
         """Build everything; with `start`, start farmd on all nodes and wait until they agree. All or nothing."""
-        if self.name in {process.value.partition("/")[0] for process in processes.marked(MACHINE_MARK)}:
-            raise LabError(f"the lab {self.name!r} is up; end it with: ./lab/lab down --name {self.name}")
         self.state.claim(self.topology)
         try:
             self.state.config.write_text(self.config)

@@ -59,6 +59,7 @@ def pong6() -> tuple[bytes, bool]:
         pytest.param([syn(), reply("SA", 1), reply("R", 1001)], 0, id="a reset later on"),
         pytest.param([syn(), reply("SA", 1), reply("RA", 500, 1400)], 0, id="a reset with data before it"),
         pytest.param([syn(), reply("SA", 1), syn(2000), reply("SA", 2, 2001)], 0, id="the port used again"),
+        pytest.param([syn(), reply("SA", 1), syn(), reply("SA", 2)], 1, id="one node, and one when asked again"),
         pytest.param([reply("SA", 1), reply("SA", 2)], 0, id="somebody else's"),
         pytest.param([ping(), pong()], 0, id="one echo"),
         pytest.param([ping(), pong(), pong()], 1, id="two echoes"),

@@ -1,9 +1,11 @@
 """The lab's description of itself, before anything is built."""
 
 from ipaddress import ip_address, ip_interface
+from pathlib import Path
 
 import pytest
 
+from farmd.config import load
 from lab import cuts, services
 from lab.errors import LabError
 from lab.state import State
@@ -101,8 +103,12 @@ def test_cuts_in_words() -> None:
     ]
 
 
-def test_the_farm_configuration_names_every_node_and_network() -> None:
-    text = services.farm_config(Topology(nodes=2, networks=2))
-    assert 'addresses = ["10.0.0.2", "10.99.0.2"]' in text
-    assert text.count("[[node]]") == 2
-    assert 'vips = ["10.0.0.100", "fd00::100"]' in text
+def test_farmd_accepts_the_configuration(tmp_path: Path) -> None:
+    key, config = tmp_path / "web.key", tmp_path / "web.toml"
+    key.write_text(services.key())
+    key.chmod(0o600)
+    config.write_text(services.farm_config(LARGEST).replace(services.KEY, str(key)))
+    loaded = load(config)
+    assert loaded.farm.vips == VIPS
+    assert [node.name for node in loaded.nodes] == list(LARGEST.node_names)
+    assert [str(address) for address in loaded.nodes[1].addresses] == ["10.0.0.2", "10.99.0.2"]
