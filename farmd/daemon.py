@@ -61,8 +61,9 @@ class Daemon:
     """One node of one farm, from start to stop."""
 
     def __init__(
-        self, config: Config, node: Node, datapath: Datapath, heartbeats: Heartbeats, incarnation: int
+        self, path: Path, config: Config, node: Node, datapath: Datapath, heartbeats: Heartbeats, incarnation: int
     ) -> None:
+        self._path = path
         self.config = config
         self.node = node
         self.datapath = datapath
@@ -143,6 +144,11 @@ class Daemon:
 
     def hand_over(self) -> None:
         """Leave the view, keep the filter passing old flows, start anew: for a new configuration or version."""
+        try:
+            load(self._path)
+        except FarmError as error:
+            log.error("going on as before, since the configuration is wrong: %s", error)
+            return
         self.replace = True
         self._step(Leave(time.monotonic_ns()))
         self._schedule()
@@ -228,7 +234,7 @@ def _served_before() -> bool:
     return HANDOVER_VARIABLE in os.environ
 
 
-def serve(config: Config, node: Node) -> bool:
+def serve(path: Path, config: Config, node: Node) -> bool:
     """Takes this machine into the farm and out again. True if the program shall start anew."""
     farm = config.farm
     mac = links.interface_mac(farm.interface)
@@ -250,7 +256,9 @@ def serve(config: Config, node: Node) -> bool:
         undo.callback(lambda: None if keep else machine.down())
         log.info("node %s of farm %s on %s, xdp %s (%s)", node.name, farm.name, farm.interface, datapath.mode,
                  datapath.mode_reason)  # fmt: skip
-        daemon = _run(config, node, datapath, heartbeats, incarnation)
+        _be_punctual()
+        daemon = Daemon(path, config, node, datapath, heartbeats, incarnation)
+        asyncio.run(daemon.run())
         keep = daemon.replace
         if keep:
             datapath.install(bytes([State.DRAINING]) * BUCKETS)
@@ -258,21 +266,12 @@ def serve(config: Config, node: Node) -> bool:
     return keep
 
 
-def _run(config: Config, node: Node, datapath: Datapath, heartbeats: Heartbeats, incarnation: int) -> Daemon:
-    async def main() -> Daemon:
-        daemon = Daemon(config, node, datapath, heartbeats, incarnation)
-        await daemon.run()
-        return daemon
-
-    gc.collect()
-    gc.freeze()  # what start-up made stays; collections look at the little that comes after
-    return asyncio.run(main())
-
-
 def _be_punctual() -> None:
     """Real-time priority, as corosync and keepalived have it: load on the machine must not fence the node."""
+    gc.collect()
+    gc.freeze()  # what start-up made stays; collections look only at the little that comes after
     try:
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(REALTIME_PRIORITY))
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(REALTIME_PRIORITY))
     except OSError as error:
         log.warning("no real-time priority (%s): a loaded machine may be fenced", error.strerror)
 
@@ -296,8 +295,7 @@ def main() -> None:
         node = identity.find_node(config, arguments.node)
         lock = hold_farm_lock(config.farm.name)
         try:
-            _be_punctual()
-            again = serve(config, node)
+            again = serve(arguments.config, config, node)
         finally:
             lock.release()
     except FarmError as error:

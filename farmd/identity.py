@@ -51,4 +51,5 @@ def settings(config: Config, node: Node) -> Settings:
         quorum=config.farm.quorum,
         witness=bool(config.farm.witness),
         hash_key_ids=tuple(key_id(key) for key in config.farm.keys),
+        names={other.id: other.name for other in config.nodes},
     )

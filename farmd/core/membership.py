@@ -157,9 +157,9 @@ class Membership:
     def _note_silences(self, now_ns: int) -> None:
         suspects = self.evidence.suspects(now_ns)
         for node in sorted(suspects - self._known_suspects):
-            self._note(f"node {node} is silent")
+            self._note(f"node {self.settings.name_of(node)} is silent")
         for node in sorted(self._known_suspects - suspects):
-            self._note(f"node {node} is heard")
+            self._note(f"node {self.settings.name_of(node)} is heard")
         self._known_suspects = suspects
 
     # -- from proposal to view -----------------------------------------------------------------------------------------
@@ -183,7 +183,8 @@ class Membership:
             if state is None or not coordination.in_force(peer) or self.node in state.members:
                 continue
             if state.installed > self.follower.installed:
-                self._rejoin(f"node {peer.id} follows view {state.installed} without this node")
+                name = self.settings.name_of(peer.id)
+                self._rejoin(f"node {name} follows view {state.installed} without this node")
                 return
         if self._cap(now_ns) <= now_ns:
             self._rejoin("others may have stopped hearing this node")
@@ -205,7 +206,7 @@ class Membership:
         self._out += opened
         if opened and self.view is not None:
             owned = self.view.owners.count(self.node)
-            members = " ".join(str(member.id) for member in self.view.members)
+            members = " ".join(self.settings.name_of(member.id) for member in self.view.members)
             moving = self.view.moving.bit_count()
             self._note(f"view installed: members {members}; {owned} buckets here, {moving} moving")
         return bool(opened)

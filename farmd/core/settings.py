@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 MS = 1_000_000
@@ -30,6 +31,11 @@ class Settings:
     witness: bool = False
     hash_key_ids: tuple[int, ...] = (0,)
     """The keys this node has, the preferred one first."""
+    names: Mapping[int, str] = field(default_factory=dict)
+    """What people call the nodes."""
+
+    def name_of(self, node: int) -> str:
+        return self.names.get(node, str(node))
 
     @property
     def stale_ns(self) -> int:

@@ -1,7 +1,7 @@
 """A farm of cores on a simulated network: every run is a pure function of its seed and its faults.
 
-Only the core is real here. Clocks, network, sockets and filters are modelled: a filter is a table and a lease, and goes
-on by itself while the daemon above it is frozen.
+Only the core is real here. Clocks, network, sockets, witness and filters are modelled: a filter is a table and a lease,
+and goes on by itself while the daemon above it is frozen.
 """
 
 from __future__ import annotations
@@ -15,23 +15,27 @@ from farmd.core import buckets
 from farmd.core.events import (
     Action,
     Broadcast,
-    Command,
     Event,
     Flows,
     Heartbeat,
     Install,
     Lease,
-    Leave,
     Note,
     Received,
     Stop,
     Tick,
+    WitnessAnswered,
 )
 from farmd.core.membership import Membership
 from farmd.core.settings import MS, Settings
+from farmd.core.view import Epoch
 
 SOCKET_MESSAGES = 200
 """What a socket holds for a frozen daemon; later messages are lost, as in the kernel."""
+FLOWS_INTERVAL_NS = 50 * MS
+"""How often a daemon looks for flows in buckets that were given away."""
+HANDOVER_LEASE_NS = 10_000 * MS
+"""How long a filter goes on passing old flows while its daemon replaces itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +67,23 @@ class Node:
     rate: float
     core: Membership | None = None
     frozen_until: int = 0
-    inbox: list[Heartbeat] = field(default_factory=list)
+    inbox: list[Event] = field(default_factory=list)
     open_mask: int = 0
     table: bytes = buckets.CLOSED
     lease_until: int = 0
     """In the node's own clock, as the daemon writes it."""
+    witnessed_ns: int = -(1 << 62)
+    """When the newest probe that the witness answered was sent, in simulated time."""
     generation: int = 0
+    """Counts starts and stops, so that what was scheduled for an earlier run is dropped."""
     epochs: list[tuple[int, int]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 class Cluster:
-    """The farm under test. `check` is called after every step."""
+    """The farm under test. Every check is called after every step that changed a node."""
 
-    def __init__(self, size: int, seed: int, faults: Faults, **settings: object) -> None:
+    def __init__(self, size: int, seed: int, faults: Faults | None = None, **settings: object) -> None:
+        faults = faults or Faults()
         self.random = random.Random(seed)
         self.faults = faults
         self.now = 0
@@ -85,10 +92,14 @@ class Cluster:
         self.nodes = {n: Node(n, 1 + self.random.uniform(-drift, drift)) for n in range(1, size + 1)}
         self.broken: set[tuple[int, int]] = set()
         """Directions (from, to) in which nothing arrives."""
+        self.blind: set[int] = set()
+        """Nodes that the witness does not hear."""
         self.checks: list[Callable[[Cluster], None]] = []
+        self.touched: Node | None = None
+        """Whose core or filter the last step changed."""
+        self.flows_elsewhere: Callable[[Node], bool] = lambda node: False
+        """Whether a node still has flows in buckets that are not open there."""
         self.incarnations = 0
-        self.whole_at = 0
-        """When torment ends; no freeze lasts longer."""
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._order = 0
         self.log: list[str] = []
@@ -103,9 +114,11 @@ class Cluster:
         """Lets the farm run until the given time (ns)."""
         while self._queue and self._queue[0][0] <= until:
             self.now, _, what = heapq.heappop(self._queue)
+            self.touched = None
             what()
-            for check in self.checks:
-                check(self)
+            if self.touched is not None:
+                for check in self.checks:
+                    check(self)
         self.now = until
 
     def run_for(self, ms: float) -> None:
@@ -127,31 +140,43 @@ class Cluster:
     # -- verbs ---------------------------------------------------------------------------------------------------------
 
     def start(self, *ids: int) -> None:
+        """Starts the nodes given, or all."""
         for id in ids or tuple(self.nodes):
-            self._boot(self.nodes[id])
+            if self.nodes[id].core is None:
+                self._set_filter(self.nodes[id], buckets.CLOSED, 0)
+                self._boot(self.nodes[id], flows=False)
 
-    def _boot(self, node: Node) -> None:
+    def _boot(self, node: Node, *, flows: bool) -> None:
         self.incarnations += 1
         settings = Settings(node=node.id, weight=100, nodes=frozenset(self.nodes), **self.settings)  # type: ignore[arg-type]
         node.generation += 1
         node.inbox.clear()
         node.frozen_until = 0
-        node.core = Membership(settings, self.incarnations, self.local(node))
-        self._set_filter(node, buckets.CLOSED, 0)
+        node.core = Membership(settings, self.incarnations, self.local(node), flows=flows)
         self._schedule_tick(node)
 
     def kill(self, id: int) -> None:
         """Power off."""
-        node = self.nodes[id]
+        self._halt(self.nodes[id])
+        self._set_filter(self.nodes[id], buckets.CLOSED, 0)
+
+    def _halt(self, node: Node) -> None:
         node.core = None
         node.generation += 1
         node.inbox.clear()
-        self._set_filter(node, buckets.CLOSED, 0)
+        node.witnessed_ns = -(1 << 62)
+
+    def replace(self, id: int) -> None:
+        """The daemon has left and starts itself anew; meanwhile its filter passes the flows that live here."""
+        node = self.nodes[id]
+        self._halt(node)
+        self._set_filter(node, bytes([buckets.State.DRAINING]) * buckets.BUCKETS, self.local(node) + HANDOVER_LEASE_NS)
+        self._boot(node, flows=True)
 
     def freeze(self, id: int, ms: float) -> None:
         """SIGSTOP: the daemon stands still, the kernel below it does not."""
-        until = min(self.now + int(ms * MS), self.whole_at or self.now + int(ms * MS))
-        self.nodes[id].frozen_until = max(self.nodes[id].frozen_until, until)
+        node = self.nodes[id]
+        node.frozen_until = max(node.frozen_until, self.now + int(ms * MS))
 
     def cut(self, a: int, b: int, *, one_way: bool = False) -> None:
         self.broken.add((a, b))
@@ -166,6 +191,7 @@ class Cluster:
 
     def heal(self) -> None:
         self.broken.clear()
+        self.blind.clear()
 
     def order(self, id: int, event: Event) -> None:
         """An operator's or the system's word to a daemon."""
@@ -183,20 +209,25 @@ class Cluster:
         self.at(self.now + int(wait + late), lambda: self._wake(node, generation))
 
     def _wake(self, node: Node, generation: int) -> None:
-        if node.core is None or node.generation != generation:
+        if not self._runs(node, generation):
             return
         if node.frozen_until > self.now:
             self.at(node.frozen_until, lambda: self._wake(node, generation))
             return
         waiting, node.inbox = node.inbox, []
-        for heartbeat in waiting:
-            self._step(node, Received(heartbeat))
-        if node.core is not None and node.generation == generation:
+        for event in waiting:
+            self._step(node, event)
+        if self._runs(node, generation):
             self._step(node, Tick())
-        if node.core is not None and node.generation == generation:
+        if self._runs(node, generation):
+            self._probe_witness(node)
             self._schedule_tick(node)
 
+    def _runs(self, node: Node, generation: int) -> bool:
+        return node.core is not None and node.generation == generation
+
     def _step(self, node: Node, event: Event) -> None:
+        self.touched = node
         if node.core is not None:
             for action in node.core.step(self.local(node), event):
                 self._execute(node, action)
@@ -210,19 +241,26 @@ class Cluster:
             case Install(states, _, epoch):
                 self._set_filter(node, states, node.lease_until)
                 node.epochs.append((epoch.number, epoch.coordinator))
-                if node.core is not None and node.core.follower.flows:
-                    installed, generation = node.core.follower.installed, node.generation
-                    self.at(self.now + 50 * MS, lambda: self._report_no_flows(node, generation, installed))
+                assert node.core is not None
+                self._look_for_flows_later(node, node.generation, node.core.follower.installed)
             case Note(text):
                 self.log.append(f"{self.now / MS:10.1f} n{node.id} {text}")
             case Stop():
                 self.kill(node.id)
 
-    def _report_no_flows(self, node: Node, generation: int, epoch: object) -> None:
-        if node.generation == generation and node.core is not None and node.core.follower.installed == epoch:
-            self._step(node, Flows(node.core.follower.installed, present=False))
+    def _look_for_flows_later(self, node: Node, generation: int, epoch: Epoch) -> None:
+        if node.core is not None and node.core.view is not None and node.core.follower.flows:
+            self.at(self.now + FLOWS_INTERVAL_NS, lambda: self._look_for_flows(node, generation, epoch))
+
+    def _look_for_flows(self, node: Node, generation: int, epoch: Epoch) -> None:
+        if not self._runs(node, generation) or node.core is None or node.core.follower.installed != epoch:
+            return
+        if node.frozen_until <= self.now:
+            self._step(node, Flows(epoch, self.flows_elsewhere(node)))
+        self._look_for_flows_later(node, generation, epoch)
 
     def _set_filter(self, node: Node, table: bytes, lease_until: int) -> None:
+        self.touched = node
         if table is not node.table:
             node.table = table
             node.open_mask = mask(table, buckets.OPEN)
@@ -230,7 +268,11 @@ class Cluster:
 
     def open_now(self, node: Node) -> int:
         """The buckets that the node's filter lets new flows into, as bits."""
-        return node.open_mask if node.lease_until > self.local(node) else 0
+        return node.open_mask if self.answers(node) else 0
+
+    def answers(self, node: Node) -> bool:
+        """Whether the node's filter has its lease."""
+        return node.lease_until > self.local(node)
 
     # -- network -------------------------------------------------------------------------------------------------------
 
@@ -243,85 +285,39 @@ class Cluster:
                 if (node.id, peer) not in self.broken and self.random.random() >= self.faults.loss:
                     self._deliver_later(self.nodes[peer], heartbeat)
 
-    def _deliver_later(self, to: Node, heartbeat: Heartbeat) -> None:
+    def _delay_ns(self) -> int:
         slow = self.random.random() < self.faults.slow_delivery
-        delay = self.random.uniform(0.05, 300 if slow else self.faults.delay_ms_max)
-        self.at(self.now + int(delay * MS), lambda: self._deliver(to, heartbeat))
+        return int(self.random.uniform(0.05, 300 if slow else self.faults.delay_ms_max) * MS)
+
+    def _deliver_later(self, to: Node, heartbeat: Heartbeat) -> None:
+        self.at(self.now + self._delay_ns(), lambda: self._deliver(to, heartbeat))
 
     def _deliver(self, to: Node, heartbeat: Heartbeat) -> None:
-        if to.core is None or (heartbeat.sender, to.id) in self.broken:
+        if (heartbeat.sender, to.id) not in self.broken:
+            self._hand_in(to, Received(heartbeat))
+
+    def _hand_in(self, to: Node, event: Event) -> None:
+        """To the daemon, or into its socket's buffer while it is frozen."""
+        if to.core is None:
             return
         if to.frozen_until > self.now:
             if len(to.inbox) < SOCKET_MESSAGES:
-                to.inbox.append(heartbeat)
+                to.inbox.append(event)
             return
-        self._step(to, Received(heartbeat))
+        self._step(to, event)
 
-    # -- hostility -----------------------------------------------------------------------------------------------------
+    def _probe_witness(self, node: Node) -> None:
+        assert node.core is not None
+        if not node.core.settings.witness or not node.core.in_doubt(self.local(node)):
+            return
+        if node.id not in self.blind and self.random.random() >= self.faults.loss:
+            sent_ns, answer, generation = self.now, WitnessAnswered(self.local(node)), node.generation
+            self.at(self.now + self._delay_ns(), lambda: self._hear_witness(node, generation, sent_ns, answer))
 
-    def torment(self, until: int) -> None:
-        """Schedules random faults until the given time, then makes everything whole again."""
-        self.whole_at = until
-        rates = {
-            self._fault_cut: self.faults.one_way_cuts,
-            self._fault_partition: self.faults.partitions,
-            self._fault_freeze: self.faults.freezes,
-            self._fault_crash: self.faults.crashes,
-            self._fault_planned: self.faults.planned,
-        }
-        for fault, rate in rates.items():
-            when = self.now
-            while rate > 0:
-                when += int(self.random.expovariate(rate) * 1000 * MS)
-                if when >= until:
-                    break
-                self.at(when, fault)
-        self.at(until, self._make_whole)
-
-    def _some_node(self) -> int:
-        return self.random.choice(sorted(self.nodes))
-
-    def _fault_cut(self) -> None:
-        a, b = self.random.sample(sorted(self.nodes), 2)
-        self.cut(a, b, one_way=True)
-        self.at(self.now + int(self.random.uniform(100, 3000) * MS), lambda: self.broken.discard((a, b)))
-
-    def _fault_partition(self) -> None:
-        side = {n for n in self.nodes if self.random.random() < 0.5}
-        self.partition(side)
-        self.at(self.now + int(self.random.uniform(100, 3000) * MS), self.heal)
-
-    def _fault_freeze(self) -> None:
-        self.freeze(self._some_node(), self.random.choice([60, 150, 250, 390, 420, 600, 3000]))
-
-    def _fault_crash(self) -> None:
-        id = self._some_node()
-        self.kill(id)
-        self.at(self.now + int(self.random.uniform(20, 2500) * MS), lambda: self._revive(id))
-
-    def _revive(self, id: int) -> None:
-        if self.nodes[id].core is None:
-            self._boot(self.nodes[id])
-
-    def _fault_planned(self) -> None:
-        by, node = self._some_node(), self._some_node()
-        what = self.random.choice(["drain", "undrain", "weight", "leave"])
-        if what == "leave":
-            core = self.nodes[node].core
-            if core is not None:
-                self.order(node, Leave(self.local(self.nodes[node]) + 500 * MS))
-                self.at(self.now + int(self.random.uniform(700, 2000) * MS), lambda: self._revive(node))
-        elif what == "weight":
-            self.order(by, Command(node, weight=self.random.choice([10, 50, 100, 200])))
-        else:
-            self.order(by, Command(node, drained=what == "drain"))
-
-    def _make_whole(self) -> None:
-        self.heal()
-        self.faults = Faults()
-        for node in self.nodes.values():
-            if node.core is None:
-                self._boot(node)
+    def _hear_witness(self, node: Node, generation: int, sent_ns: int, answer: WitnessAnswered) -> None:
+        if self._runs(node, generation) and node.id not in self.blind:
+            node.witnessed_ns = max(node.witnessed_ns, sent_ns)
+            self._hand_in(node, answer)
 
 
 def mask(table: bytes, states: frozenset[buckets.State]) -> int:

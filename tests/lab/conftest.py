@@ -1,0 +1,44 @@
+"""The farm that the tests of one module share, and the proof that none of them leaves anything behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from bpf import kernel
+from lab.network import Lab
+from lab.waiting import until
+from tests.lab.nodes import NODES, filter_programs, restore
+from tests.lab.test_topology import left_of, name, namespaces
+
+
+@pytest.fixture(scope="module")
+def built_farm(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """Three nodes that agree. At the end nothing of them is left on this machine, kernel programs included."""
+    lab = Lab(name(request.module.__name__.rpartition("_")[2]))
+    lab.up()
+    known = namespaces(lab)
+    programs = [program for node in NODES for program in filter_programs(lab, node)]
+    assert len(programs) == 2 * len(NODES)
+    yield lab
+    lab.down()
+    until(lambda: left_of(lab, known) == [], "process 1 of this machine to bury the dead")
+    until(lambda: not any(map(is_loaded, programs)), "the kernel to forget the filters")
+
+
+@pytest.fixture
+def farm(built_farm: Lab) -> Iterator[Lab]:
+    """The shared farm, which is given back as three converged nodes whatever the test did to it."""
+    yield built_farm
+    restore(built_farm)
+
+
+def is_loaded(program: int) -> bool:
+    """Whether the kernel still has the BPF program with this id."""
+    try:
+        fd = kernel.program_open(program)
+    except FileNotFoundError:
+        return False
+    kernel.close(fd)
+    return True
