@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -256,9 +257,9 @@ def serve(path: Path, config: Config, node: Node) -> bool:
         undo.callback(lambda: None if keep else machine.down())
         log.info("node %s of farm %s on %s, xdp %s (%s)", node.name, farm.name, farm.interface, datapath.mode,
                  datapath.mode_reason)  # fmt: skip
-        _be_punctual()
         daemon = Daemon(path, config, node, datapath, heartbeats, incarnation)
-        asyncio.run(daemon.run())
+        with _punctual():
+            asyncio.run(daemon.run())
         keep = daemon.replace
         if keep:
             datapath.install(bytes([State.DRAINING]) * BUCKETS)
@@ -266,14 +267,22 @@ def serve(path: Path, config: Config, node: Node) -> bool:
     return keep
 
 
-def _be_punctual() -> None:
-    """Real-time priority, as corosync and keepalived have it: load on the machine must not fence the node."""
+@contextlib.contextmanager
+def _punctual() -> Iterator[None]:
+    """Real-time priority, as corosync and keepalived have it: load on the machine must not fence the node. Only while
+    serving; starting and cleaning up may take their time, and must not take anybody else's.
+    """
     gc.collect()
     gc.freeze()  # what start-up made stays; collections look only at the little that comes after
     try:
         os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(REALTIME_PRIORITY))
     except OSError as error:
         log.warning("no real-time priority (%s): a loaded machine may be fenced", error.strerror)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def _arguments() -> argparse.Namespace:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -40,5 +41,5 @@ def is_loaded(program: int) -> bool:
         fd = kernel.program_open(program)
     except FileNotFoundError:
         return False
-    kernel.close(fd)
+    os.close(fd)
     return True

@@ -20,6 +20,7 @@ from farmd.core.events import (
     Heartbeat,
     Install,
     Lease,
+    Leave,
     Note,
     Received,
     Stop,
@@ -57,6 +58,8 @@ class Faults:
     crashes: float = 0.0
     planned: float = 0.0
     """Drains, changes of weight, planned stops."""
+    witness_cuts: float = 0.0
+    """A node that the witness does not answer for a while."""
 
 
 @dataclass
@@ -76,6 +79,8 @@ class Node:
     """When the newest probe that the witness answered was sent, in simulated time."""
     generation: int = 0
     """Counts starts and stops, so that what was scheduled for an earlier run is dropped."""
+    hands_over: bool = False
+    """Once it has left it starts anew, as after SIGHUP."""
     epochs: list[tuple[int, int]] = field(default_factory=list)
 
 
@@ -166,9 +171,16 @@ class Cluster:
         node.inbox.clear()
         node.witnessed_ns = -(1 << 62)
 
-    def replace(self, id: int) -> None:
-        """The daemon has left and starts itself anew; meanwhile its filter passes the flows that live here."""
+    def hand_over(self, id: int) -> None:
+        """SIGHUP: the daemon leaves without waiting for flows and starts itself anew."""
         node = self.nodes[id]
+        node.hands_over = True
+        self.order(id, Leave(self.local(node)))
+
+    def _replace(self, id: int) -> None:
+        """What has left by itself starts anew; meanwhile its filter passes the flows that live here."""
+        node = self.nodes[id]
+        node.hands_over = False
         self._halt(node)
         self._set_filter(node, bytes([buckets.State.DRAINING]) * buckets.BUCKETS, self.local(node) + HANDOVER_LEASE_NS)
         self._boot(node, flows=True)
@@ -246,7 +258,7 @@ class Cluster:
             case Note(text):
                 self.log.append(f"{self.now / MS:10.1f} n{node.id} {text}")
             case Stop():
-                self.kill(node.id)
+                (self._replace if node.hands_over else self.kill)(node.id)
 
     def _look_for_flows_later(self, node: Node, generation: int, epoch: Epoch) -> None:
         if node.core is not None and node.core.view is not None and node.core.follower.flows:

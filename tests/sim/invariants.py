@@ -2,85 +2,124 @@
 
 from __future__ import annotations
 
-from itertools import combinations
-
 from farmd.core.settings import MS, Settings
 from farmd.core.view import BUCKETS
 from tests.sim.cluster import Cluster, Node
 
-NEVER_HEARD = 1 << 62
-EXCLUDED_NS = Settings(1, 100, frozenset()).excluded_ns
-GRACE_NS = Settings(1, 100, frozenset()).stale_ns + 25 * MS
+NEVER = -(1 << 62)
+DEFAULT = Settings(1, 100, frozenset())
+GRACE_NS = DEFAULT.stale_ns + 25 * MS
 EVERY_BUCKET = (1 << BUCKETS) - 1
+DRIFT_NS = MS // 2
+"""How far two clocks may run apart during a suspicion time."""
 
 
 class ExactlyOne:
     """I1: no bucket is open on two nodes of which at least one has heard the other within D - 3H.
 
-    Out of touch for longer than that in both directions, they are parted and may both be open. The first message
-    through ends it: whoever follows the older view closes when it hears the other, and where only one direction works,
-    the one that is heard but does not hear is believed after 2H. No overlap may last longer (and one delivery).
+    Out of touch for longer than that in both directions, they are parted and may both be open, unless quorum or witness
+    forbid it. The first message through ends it: whoever follows the older view closes when it hears the other, and
+    where only one direction works, the one that is heard but does not hear is believed after 2H. No overlap may last
+    longer (and one delivery).
+
+    With `quorum = "majority"` no bucket is ever open on two nodes. With a witness one of the parted who still counts on
+    the other needs the witness's word, no older than D, for every moment of an overlap.
+
+    Only the node that a step has touched can have changed; overlaps that are still excused are looked at every time.
     """
 
     def __init__(self) -> None:
-        self.apart: set[tuple[int, int]] = set()
-        self.reunited: dict[tuple[int, int], int] = {}
+        self._touch_ns: dict[tuple[int, int], int] = {}
+        """When one of the two last heard the other."""
+        self._reunited_ns: dict[tuple[int, int], int] = {}
+        self._excused: set[tuple[int, int]] = set()
 
     def __call__(self, cluster: Cluster) -> None:
-        for a, b in combinations(cluster.nodes.values(), 2):
-            pair = (a.id, b.id)
-            in_touch = min(silence_ns(cluster, a, b), silence_ns(cluster, b, a))
-            if in_touch > EXCLUDED_NS:
-                self.apart.add(pair)
-            elif pair in self.apart:
-                self.apart.discard(pair)
-                self.reunited[pair] = cluster.now
-            both = cluster.open_now(a) & cluster.open_now(b)
-            if both and in_touch <= EXCLUDED_NS:
-                together_ns = cluster.now - self.reunited.get(pair, -GRACE_NS - 1)
-                assert together_ns <= GRACE_NS, f"I1: {both.bit_count()} buckets open on n{a.id} and n{b.id}"
+        touched = cluster.touched
+        assert touched is not None
+        for other in cluster.nodes.values():
+            if other is not touched:
+                self._notice_touch(cluster, *in_order(touched, other))
+                self._judge(cluster, *in_order(touched, other))
+        for a, b in tuple(self._excused):
+            self._judge(cluster, cluster.nodes[a], cluster.nodes[b])
+
+    def _notice_touch(self, cluster: Cluster, a: Node, b: Node) -> None:
+        touch_ns = max(heard_ns(cluster, a, b), heard_ns(cluster, b, a))
+        before_ns = self._touch_ns.get((a.id, b.id), NEVER)
+        if touch_ns - before_ns > DEFAULT.excluded_ns:
+            self._reunited_ns[a.id, b.id] = cluster.now
+        self._touch_ns[a.id, b.id] = touch_ns
+
+    def _judge(self, cluster: Cluster, a: Node, b: Node) -> None:
+        self._excused.discard((a.id, b.id))
+        both = a.open_mask & b.open_mask
+        if not both or not cluster.answers(a) or not cluster.answers(b):
+            return
+        where = f"{both.bit_count()} buckets open on n{a.id} and n{b.id}"
+        assert cluster.settings.get("quorum") != "majority", f"I1: {where} in spite of the quorum"
+        if cluster.now - self._touch_ns[a.id, b.id] <= DEFAULT.excluded_ns:
+            together_ns = cluster.now - self._reunited_ns.get((a.id, b.id), NEVER)
+            assert together_ns <= GRACE_NS, f"I1: {where}"
+        elif cluster.settings.get("witness"):
+            for node, gone in ((a, b), (b, a)):
+                assert may_go_on(cluster, node, gone), f"I1: {where}, and the witness did not answer n{node.id}"
+        self._excused.add((a.id, b.id))
 
 
-def silence_ns(cluster: Cluster, listener: Node, speaker: Node) -> int:
-    """How long ago the listener heard the speaker, by the listener's clock."""
+def in_order(a: Node, b: Node) -> tuple[Node, Node]:
+    return (a, b) if a.id < b.id else (b, a)
+
+
+def heard_ns(cluster: Cluster, listener: Node, speaker: Node) -> int:
+    """When the listener last heard the speaker, as the listener sees it, in simulated time."""
     core = listener.core
     if core is None or core.evidence.peers[speaker.id].incarnation is None:
-        return NEVER_HEARD
-    return cluster.local(listener) - core.evidence.peers[speaker.id].heard_ns
+        return NEVER
+    return int((core.evidence.peers[speaker.id].heard_ns - listener.id * 10**12) / listener.rate)
+
+
+def may_go_on(cluster: Cluster, node: Node, gone: Node) -> bool:
+    """Whether a node may answer without another: it has agreed to do without it, or the witness answers."""
+    view = node.core.view if node.core is not None else None
+    counts_on = view is not None and gone.id in view.ids
+    return not counts_on or cluster.now - node.witnessed_ns <= DEFAULT.suspect_ns + DRIFT_NS
 
 
 def epochs_rise(cluster: Cluster) -> None:
     """I2: epochs never fall on a node (within one run of its daemon)."""
-    for node in cluster.nodes.values():
-        if node.core is None:
-            node.epochs.clear()
-        elif len(node.epochs) > 1:
-            assert node.epochs == sorted(node.epochs), f"I2: n{node.id} went back: {node.epochs}"
-            del node.epochs[:-1]
+    node = cluster.touched
+    assert node is not None
+    if node.core is None:
+        node.epochs.clear()
+    elif len(node.epochs) > 1:
+        assert node.epochs == sorted(node.epochs), f"I2: n{node.id} went back: {node.epochs}"
+        del node.epochs[:-1]
 
 
 def outsiders_are_silent(cluster: Cluster) -> None:
     """I3: a node that is in no view answers nothing."""
-    for node in cluster.nodes.values():
-        if node.core is not None and node.core.view is None:
-            assert cluster.open_now(node) == 0, f"I3: n{node.id} answers without a view"
+    node = cluster.touched
+    assert node is not None
+    if node.core is not None and node.core.view is None:
+        assert cluster.open_now(node) == 0, f"I3: n{node.id} answers without a view"
 
 
 def converged(cluster: Cluster) -> bool:
-    """I4: one view, everybody that runs is in it, and every bucket is open on exactly one of them."""
+    """I4: one view, everybody that runs is in it, and every bucket is open on exactly one of them, shared as weighed."""
     running = [node for node in cluster.nodes.values() if node.core is not None]
-    views = {node.core.view.epoch if node.core is not None and node.core.view else None for node in running}
-    if len(views) != 1 or None in views:
-        return False
-    first = running[0].core
-    assert first is not None
-    assert first.view is not None
-    if first.view.ids != {node.id for node in running}:
+    views = {node.core.view for node in running if node.core is not None}
+    view = views.pop() if len(views) == 1 else None
+    if view is None or view.ids != {node.id for node in running}:
         return False
     opened = 0
     for node in running:
         if opened & node.open_mask:
             return False
         opened |= cluster.open_now(node)
-    everybody_rests = all(member.share == 0 for member in first.view.members)
-    return opened == (0 if everybody_rests else EVERY_BUCKET)
+    total = sum(member.share for member in view.members)
+    if total == 0:
+        return opened == 0
+    exact = {member.id: member.share * BUCKETS / total for member in view.members}
+    fair = all(abs(view.owners.count(node) - share) < 1 for node, share in exact.items())
+    return fair and opened == EVERY_BUCKET

@@ -1,0 +1,127 @@
+"""Clients near and far, over IPv4 and IPv6, that ask all the time, and a watch over the answers that they get.
+
+    with watched(farm) as clients:
+        farm.stop("n2")
+    assert clients.failed == 0
+
+What they saw can be read when the block has ended. Two answers to one question fail every such test by themselves:
+no scene excuses them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from lab import measure
+from lab.measure import Measurement
+from lab.network import Lab
+from lab.services import SLOW_BYTES_PER_S
+from lab.topology import FAR, LAN, VIPS
+
+PLACES = (LAN, FAR)
+VIP, VIP6 = (str(vip) for vip in VIPS)
+PATIENT_MS = 900.0
+"""Less than TCP waits before it sends a SYN again (RFC 6298: a second), so a lost SYN is a failed request; and long enough
+for a machine with too much to do."""
+
+
+class Clients:
+    """What all clients together saw."""
+
+    def __init__(self, running: list[Measurement], watches: list[Measurement]) -> None:
+        self._running = running
+        self._watches = watches
+
+    @property
+    def each(self) -> dict[str, dict[str, Any]]:
+        """Every client's experience (lab.clients), by its address."""
+        return {address: one for seen in self._running for address, one in seen.result()["per_client"].items()}
+
+    @property
+    def failed(self) -> int:
+        """Requests without an answer."""
+        return sum(one["failed"] for one in self.each.values())
+
+    @property
+    def gap_ms(self) -> float:
+        """The longest time that a client was without an answer."""
+        return max(float(one["gap_ms"]) for one in self.each.values())
+
+    @property
+    def answers(self) -> Counter[str]:
+        """Answers by the node that gave them."""
+        return sum((Counter(one["nodes"]) for one in self.each.values()), Counter())
+
+    @property
+    def steady(self) -> bool:
+        """Whether every client got all of its answers from one node."""
+        return all(len(one["nodes"]) == 1 for one in self.each.values())
+
+    def served_by(self, node: str) -> dict[str, dict[str, Any]]:
+        """Clients that got an answer from a node."""
+        return {address: one for address, one in self.each.items() if node in one["nodes"]}
+
+    def check_single_answers(self) -> None:
+        """No question had two answers, and none came from the vmac."""
+        for watch in self._watches:
+            seen = watch.result()
+            assert seen["missed"] == 0
+            assert seen["answered"] > 0
+            assert seen["duplicates"] == 0, seen["examples"]
+            assert seen["vmac_sources"] == 0
+
+
+@contextmanager
+def watched(
+    lab: Lab,
+    *,
+    places: tuple[str, ...] = PLACES,
+    targets: tuple[str, ...] = (VIP, VIP6),
+    count: int = 32,
+    interval_ms: float = 150.0,
+    timeout_ms: float = PATIENT_MS,
+    **options: float | str,
+) -> Iterator[Clients]:
+    """Let `count` clients of each place and family ask every `interval_ms`, each of them having had its first answer."""
+    options |= {"interval_ms": interval_ms, "timeout_ms": timeout_ms, "answer_ms": PATIENT_MS}
+    with ExitStack() as ending:
+        watches = [ending.enter_context(measure.duplicates(lab, place)) for place in places]
+        running = [
+            ending.enter_context(measure.requests(lab, place, target, count=count, **options))
+            for place in places
+            for target in targets
+        ]
+        clients = Clients(running, watches)
+        yield clients
+    clients.check_single_answers()
+
+
+class Downloads:
+    """Downloads that run near and far."""
+
+    def __init__(self, running: list[Measurement]) -> None:
+        self._running = running
+
+    def finish(self, timeout_s: float = 60.0) -> list[dict[str, Any]]:
+        """Wait for their ends, and return those that did not come whole."""
+        results = [one.finish(timeout_s) for one in self._running]
+        return [one for result in results for one in result["each"] if one["state"] != "complete"]
+
+    def nodes(self) -> Counter[str]:
+        """How many came from which node, once they are finished."""
+        return Counter(one["node"] for running in self._running for one in running.result()["each"])
+
+
+@contextmanager
+def downloading(lab: Lab, count: int = 200, seconds: float = 4.0, places: tuple[str, ...] = PLACES) -> Iterator[Downloads]:
+    """Start so many downloads in all, from every place and both families, that take so long; all are established."""
+    kinds = [(place, target) for place in places for target in (VIP, VIP6)]
+    size = round(seconds * SLOW_BYTES_PER_S)
+    with ExitStack() as ending:
+        yield Downloads([
+            ending.enter_context(measure.downloads(lab, place, target, downloads=count // len(kinds), bytes=size))
+            for place, target in kinds
+        ])  # fmt: skip
