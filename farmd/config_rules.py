@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from farmd.config import Config, Farm, Node, Rule, Timing
 
 NODES_MAX = 32
-"""More would make every heartbeat longer than a packet; Microsoft's NLB has the same limit."""
+"""Each of them still owns 32 of the 1024 buckets, so that shares stay fine; Microsoft's NLB ends here too."""
 
 KEYS_MAX = 8
 """Every forged datagram costs one MAC a key; a rotation needs two keys."""
@@ -174,7 +174,7 @@ def _check_lease(timing: Timing) -> None:
 
 
 def _microseconds(seconds: float) -> int:
-    # In binary fractions 0.4 - 3 * 0.05 - 0.01 is not 0.24; in whole microseconds it is.
+    # In binary fractions 0.26 - 3 * 0.05 - 0.01 is less than 0.1; in whole microseconds it is equal.
     return round(seconds * 1_000_000)
 
 

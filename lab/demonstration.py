@@ -128,8 +128,8 @@ class Demonstration:
         self.outcome.rejoin_failed_requests = sum(one["failed"] for one in seen)
         taken = _answers(seen)[VICTIM]
         self.say(
-            f"   {VICTIM} answered {taken} new requests meanwhile. {result['complete']} of {result['downloads']} downloads "
-            f"that ran on other nodes came to their end; {self.outcome.rejoin_failed_requests} requests failed."
+            f"   {VICTIM} answered {taken} new requests meanwhile. {result['complete']} of {result['downloads']} "
+            f"downloads that ran on other nodes came to their end; {self.outcome.rejoin_failed_requests} requests failed."
         )
 
     def _planned_stop(self) -> None:

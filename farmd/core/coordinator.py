@@ -24,6 +24,7 @@ class Coordinator:
         self.orders = orders
         self.proposal: Proposal | None = None
         self._proposed = NEVER
+        self._committed_ns = 0
         self._drawn: tuple[Situation, View] | None = None
 
     def step(self, now_ns: int, *, coordinates: bool, leaving: bool) -> None:
@@ -33,7 +34,8 @@ class Coordinator:
             if self.proposal is not None and not self.proposal.committed:
                 self.proposal = None
             return
-        self._draw_up(now_ns, leaving)
+        if not self._under_way(now_ns):
+            self._draw_up(now_ns, leaving)
 
     def _finish(self) -> None:
         """Ends a committed proposal once every member has it in force, or a newer view is on its way."""
@@ -44,7 +46,15 @@ class Coordinator:
         if in_force or follower.promised > proposal.view.epoch:
             self.proposal = None
 
-    def commit_if_promised(self) -> None:
+    def _under_way(self, now_ns: int) -> bool:
+        """Whether a committed view is about to come into force. Some have released for it, so another view drawn up now
+        would leave their buckets closed everywhere until that one is in force."""
+        proposal = self.proposal
+        if proposal is None or not proposal.committed or self._overtaken(proposal.view):
+            return False
+        return now_ns - self._committed_ns <= self.settings.stale_ns
+
+    def commit_if_promised(self, now_ns: int) -> None:
         """Commits the proposal when every member has promised it, and learns from the promises who must release."""
         proposal = self.proposal
         if proposal is None or proposal.committed or self.follower.promised != proposal.view.epoch:
@@ -57,6 +67,7 @@ class Coordinator:
             if state.holds:
                 losers.add(node)
         self.proposal = replace(proposal, committed=True, losers=frozenset(losers))
+        self._committed_ns = now_ns
 
     # -- drawing up ----------------------------------------------------------------------------------------------------
 
@@ -90,14 +101,15 @@ class Coordinator:
         promise = self.follower.promise
         if promise is not None and promise.epoch.coordinator == self.settings.node and self.follower.losers is None:
             promise = None
-        return promise or self.follower.view
+        return promise or self.follower.committed
 
     def _unfinished(self, chosen: list[Peer], now_ns: int) -> bool:
         """Whether somebody waits although the agreement would stay the same, and nothing is on its way to them: a
-        member that closed and comes back, or one that has missed the view since its coordinator died."""
+        member that closed and comes back, or one that has missed the view since its coordinator died. What was
+        committed a suspicion time ago and is not in force with everybody is on its way no more."""
         follower = self.follower
         if self.proposal is not None:
-            return False
+            return self.proposal.committed and now_ns - self._committed_ns > self.settings.suspect_ns
         if follower.promise is not None or not all(coordination.in_force(peer) for peer in chosen):
             return True
         age_ns = now_ns - follower.installed_ns
@@ -136,7 +148,7 @@ class Coordinator:
             newcomers_have_flows=self._newcomers_have_flows(chosen),
             quiet=base is not None and self._quiet(base, chosen),
             settled=base is not None and base is self.follower.view and self._settled(now_ns),
-            hash_key_id=self._hash_key_id(base),
+            hash_key_id=self.settings.hash_key_ids[0],
         )
 
     def _newcomers_have_flows(self, chosen: list[Peer]) -> bool:
@@ -152,9 +164,3 @@ class Coordinator:
 
     def _settled(self, now_ns: int) -> bool:
         return now_ns - self.follower.installed_ns >= self.settings.settle_ns
-
-    def _hash_key_id(self, base: View | None) -> int:
-        """The key in use stays in use as long as this node has it, whichever is preferred by now."""
-        if base is not None and base.hash_key_id in self.settings.hash_key_ids:
-            return base.hash_key_id
-        return self.settings.hash_key_ids[0]

@@ -139,7 +139,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """Go in peace: give all buckets away, wait for flows to end until `deadline_ns`, then stop."""
+    """Go in peace: give all buckets away, wait for flows to end, but not after `deadline_ns`, then stop."""
 
     deadline_ns: int
 

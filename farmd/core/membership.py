@@ -198,7 +198,7 @@ class Membership:
         self.coordinator.step(now_ns, coordinates=who == self.node, leaving=self.leaving)
         if self.coordinator.proposal is not None:
             self._out += self.follower.consider(now_ns, self.coordinator.proposal)
-            self.coordinator.commit_if_promised()
+            self.coordinator.commit_if_promised(now_ns)
             self._out += self.follower.consider(now_ns, self.coordinator.proposal)
 
     def _open(self, now_ns: int) -> bool:
@@ -226,18 +226,23 @@ class Membership:
     def _go_on_leaving(self, now_ns: int) -> None:
         if self._leave_deadline_ns is None or self._stopped:
             return
+        # The deadline ends the wait for flows. Giving the buckets away, which takes milliseconds, has a time of its own:
+        # whoever closed before others are open would shut new clients out.
+        late_ns = now_ns - self._leave_deadline_ns
         if self.left:
-            overdue = now_ns >= self._leave_deadline_ns + self.settings.suspect_ns
-            self._stopped = overdue or not self._counted_on(now_ns)
-        elif self.view is None or self._nothing_left() or now_ns >= self._leave_deadline_ns:
+            self._stopped = late_ns >= 2 * self.settings.suspect_ns or not self._counted_on(now_ns)
+        elif (
+            self.view is None
+            or (self._given_away() and (late_ns >= 0 or not self.follower.flows))
+            or late_ns >= self.settings.suspect_ns
+        ):
             self._note("left")
             self._close()
             self.left = True
 
-    def _nothing_left(self) -> bool:
-        """Whether all buckets are given away and no flow of theirs is left here."""
-        given_away = not any(state in buckets.OPEN for state in self.follower.table)
-        return given_away and self.follower.promise is None and not self.follower.flows
+    def _given_away(self) -> bool:
+        """Whether others have all buckets."""
+        return self.follower.promise is None and not any(state in buckets.OPEN for state in self.follower.table)
 
     def _counted_on(self, now_ns: int) -> bool:
         """Whether somebody's view still has this node as a member."""

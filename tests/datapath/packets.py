@@ -171,7 +171,7 @@ def extensions() -> dict[str, Packet]:
         "hop_by_hop": IPv6ExtHdrHopByHop(),
         "routing": IPv6ExtHdrRouting(addresses=["fd00::1"]),
         "destination": IPv6ExtHdrDestOpt(),
-        "authentication": AH(spi=1, seq=1, icv=bytes(12)),
+        "authentication": AH(nh=6, payloadlen=4, spi=1, seq=1, icv=bytes(12)),
     }
     frames = {f"extension_{name}_v6": to_vip(ip6() / header / tcp("S")) for name, header in each.items()}
     chain = ip6()
@@ -191,6 +191,13 @@ def arp(to: bytes = BROADCAST, **fields: Any) -> Packet:
     return to_vip(ARP(**who), to)
 
 
+def changed(packet: Packet, at: int, value: int) -> Packet:
+    """The same frame with one byte of another value, for what scapy would not build."""
+    frame = bytearray(bytes(packet))
+    frame[at] = value
+    return Raw(bytes(frame))
+
+
 def solicitation(to: bytes = GROUP_MAC, target: IPv6Address = VIP6, code: int = 0, **fields: Any) -> Packet:
     ip: dict[str, Any] = {"source": CLIENT6, "destination": GROUP6, "hlim": 255} | fields
     option = ICMPv6NDOptSrcLLAddr(lladdr=mac(CLIENT_MAC))
@@ -207,9 +214,10 @@ def neighbours() -> dict[str, Packet]:
         "arp_announcement": arp(psrc=str(VIP4)),
         "arp_reply": arp(VMAC, op=2),
         "arp_for_another": arp(pdst=str(STRANGER4)),
-        "arp_other_hardware": arp(hwtype=6),
-        "arp_other_protocol": arp(ptype=0x86DD),
-        "arp_odd_lengths": to_vip(Raw(bytes.fromhex("0001080008040001") + bytes(40)), BROADCAST),
+        "arp_other_hardware": changed(arp(), 15, 6),
+        "arp_other_protocol": changed(arp(), 17, 1),
+        "arp_other_hardware_length": changed(arp(), 18, 8),
+        "arp_other_protocol_length": changed(arp(), 19, 16),
         "vlan_arp_request": Ether(dst=mac(BROADCAST), src=mac(CLIENT_MAC)) / Dot1Q(vlan=7) / arp()[ARP],
         "ns_multicast": solicitation(),
         "ns_unicast": solicitation(VMAC, destination=VIP6),

@@ -80,6 +80,10 @@ def test_affinity_of_a_rule(farm: Farm, affinity: str) -> None:
     )
     for frame in PACKETS.values():
         farm.check(frame)
+    for client in ("10.1.2.3", "192.0.2.255", "255.255.255.255"):
+        farm.check(bytes(to_vip(ip4(IPv4Address(client)) / tcp("S"))))
+    for client6 in ("fd00:1:2:3:4:5:6:7", "2001:db8::ffff:0:0:1"):
+        farm.check(bytes(to_vip(ip6(IPv6Address(client6)) / tcp("S"))))
     farm.rules()
     for frame in PACKETS.values():
         farm.check(frame)

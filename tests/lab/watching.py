@@ -10,9 +10,11 @@ no scene excuses them.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 from lab import measure
@@ -23,17 +25,19 @@ from lab.topology import FAR, LAN, VIPS
 
 PLACES = (LAN, FAR)
 VIP, VIP6 = (str(vip) for vip in VIPS)
-PATIENT_MS = 900.0
-"""Less than TCP waits before it sends a SYN again (RFC 6298: a second), so a lost SYN is a failed request; and long enough
-for a machine with too much to do."""
+PATIENT_MS = 3000.0
+"""Enough for TCP to send a SYN again, which it does after a second (RFC 6298, 2.1)."""
+RETRY_S = 0.9
+"""A request that took longer had lost its SYN."""
 
 
 class Clients:
     """What all clients together saw."""
 
-    def __init__(self, running: list[Measurement], watches: list[Measurement]) -> None:
+    def __init__(self, running: list[Measurement], watches: list[Measurement], logs: list[Path]) -> None:
         self._running = running
         self._watches = watches
+        self._logs = logs
 
     @property
     def each(self) -> dict[str, dict[str, Any]]:
@@ -41,9 +45,19 @@ class Clients:
         return {address: one for seen in self._running for address, one in seen.result()["per_client"].items()}
 
     @property
-    def failed(self) -> int:
-        """Requests without an answer."""
-        return sum(one["failed"] for one in self.each.values())
+    def failures(self) -> list[tuple[str, list[Any]]]:
+        """Requests without an answer: the client's address, then start, end and error."""
+        return [(address, failure) for address, one in self.each.items() for failure in one["failures"]]
+
+    @property
+    def requests(self) -> list[dict[str, Any]]:
+        """Every request: client, start, end, node, error."""
+        return [json.loads(line) for log in self._logs for line in log.read_text().splitlines()]
+
+    @property
+    def retried(self) -> int:
+        """Requests that came to a good end only because TCP tried again."""
+        return sum(1 for one in self.requests if one["error"] is None and one["end"] - one["start"] > RETRY_S)
 
     @property
     def gap_ms(self) -> float:
@@ -89,12 +103,14 @@ def watched(
     options |= {"interval_ms": interval_ms, "timeout_ms": timeout_ms, "answer_ms": PATIENT_MS}
     with ExitStack() as ending:
         watches = [ending.enter_context(measure.duplicates(lab, place)) for place in places]
-        running = [
-            ending.enter_context(measure.requests(lab, place, target, count=count, **options))
-            for place in places
-            for target in targets
-        ]
-        clients = Clients(running, watches)
+        running, logs = [], []
+        for place in places:
+            for target in targets:
+                log = f"/run/requests-to-{target}"
+                given = measure.requests(lab, place, target, count=count, log=log, **options)
+                running.append(ending.enter_context(given))
+                logs.append(lab.machine(place).path(log))
+        clients = Clients(running, watches, logs)
         yield clients
     clients.check_single_answers()
 

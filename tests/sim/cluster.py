@@ -6,6 +6,7 @@ and goes on by itself while the daemon above it is frozen.
 
 from __future__ import annotations
 
+import functools
 import heapq
 import random
 from collections.abc import Callable
@@ -156,6 +157,7 @@ class Cluster:
         settings = Settings(node=node.id, weight=100, nodes=frozenset(self.nodes), **self.settings)  # type: ignore[arg-type]
         node.generation += 1
         node.inbox.clear()
+        node.epochs.clear()
         node.frozen_until = 0
         node.core = Membership(settings, self.incarnations, self.local(node), flows=flows)
         self._schedule_tick(node)
@@ -332,6 +334,7 @@ class Cluster:
             self._hand_in(node, answer)
 
 
+@functools.lru_cache(maxsize=64)
 def mask(table: bytes, states: frozenset[buckets.State]) -> int:
     """A bit for every bucket whose state is one of these."""
     flags = bytes(49 if state in states else 48 for state in reversed(table))

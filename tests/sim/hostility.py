@@ -108,7 +108,14 @@ class Hostility:
 
     def _start_again(self, node: int, when_ns: int) -> None:
         self.over_ns = max(self.over_ns, when_ns)
-        self.cluster.at(when_ns, lambda: self.cluster.start(node))
+        self.cluster.at(when_ns, lambda: self._start_unless_leaving(node))
+
+    def _start_unless_leaving(self, node: int) -> None:
+        core = self.cluster.nodes[node].core
+        if core is not None and core.leaving:
+            self._start_again(node, self._later(100, 100))
+        else:
+            self.cluster.start(node)
 
     def _change(self) -> None:
         by, node = self._some_node(), self._some_node()

@@ -245,8 +245,8 @@ def test_timing_that_breaks_a_rule_is_refused_with_the_numbers(tmp_path: Path, t
 @pytest.mark.parametrize(
     "timing",
     [
-        "lease_s = 0.24",  # the most, although 0.4 - 3 * 0.05 - 0.01 < 0.24 in binary fractions
-        "lease_s = 0.1",
+        "lease_s = 0.24",
+        "lease_s = 0.1\nsuspect_after_s = 0.26",  # although 0.26 - 3 * 0.05 - 0.01 < 0.1 in binary fractions
         "heartbeat_interval_s = 0.01\nlease_s = 0.02\nsuspect_after_s = 0.06",
         "heartbeat_interval_s = 1\nsuspect_after_s = 10\nlease_s = 6\ntransit_s = 0",
     ],
