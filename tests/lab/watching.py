@@ -100,7 +100,7 @@ def watched(
     **options: float | str,
 ) -> Iterator[Clients]:
     """Let `count` clients of each place and family ask every `interval_ms`, each of them having had its first answer."""
-    options |= {"interval_ms": interval_ms, "timeout_ms": timeout_ms, "answer_ms": PATIENT_MS}
+    options |= {"interval_ms": interval_ms, "timeout_ms": timeout_ms, "answer_ms": timeout_ms}
     with ExitStack() as ending:
         watches = [ending.enter_context(measure.duplicates(lab, place)) for place in places]
         running, logs = [], []

@@ -47,6 +47,8 @@ class Faults:
     loss: float = 0.0
     duplication: float = 0.0
     delay_ms_max: float = 2.0
+    replays: float = 0.0
+    """Probability that somebody records a message and sends it again up to 3 s later, true to the byte."""
     slow_delivery: float = 0.0
     """Probability of a delay of up to 300 ms (reorders, too)."""
     jitter_ms_max: float = 3.0
@@ -298,6 +300,8 @@ class Cluster:
             for _ in range(copies):
                 if (node.id, peer) not in self.broken and self.random.random() >= self.faults.loss:
                     self._deliver_later(self.nodes[peer], heartbeat)
+            if self.faults.replays and self.random.random() < self.faults.replays:
+                self._replay_later(self.nodes[peer], heartbeat)
 
     def _delay_ns(self) -> int:
         slow = self.random.random() < self.faults.slow_delivery
@@ -305,6 +309,10 @@ class Cluster:
 
     def _deliver_later(self, to: Node, heartbeat: Heartbeat) -> None:
         self.at(self.now + self._delay_ns(), lambda: self._deliver(to, heartbeat))
+
+    def _replay_later(self, to: Node, heartbeat: Heartbeat) -> None:
+        when = self.now + int(self.random.uniform(1, 3000) * MS)
+        self.at(when, lambda: self._hand_in(to, Received(heartbeat)))
 
     def _deliver(self, to: Node, heartbeat: Heartbeat) -> None:
         if (heartbeat.sender, to.id) not in self.broken:

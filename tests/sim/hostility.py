@@ -28,6 +28,7 @@ def ordeal_for(seed: int) -> Ordeal:
     faults = Faults(
         loss=choose([0, 0, 0.02, 0.1, 0.3, 0.5]),
         duplication=choose([0, 0.1]),
+        replays=choose([0, 0, 0.05]),
         delay_ms_max=choose([1, 5, 20]),
         slow_delivery=choose([0, 0, 0.02]),
         jitter_ms_max=choose([1, 5, 20]),

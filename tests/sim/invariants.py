@@ -8,6 +8,7 @@ from tests.sim.cluster import Cluster, Node
 
 NEVER = -(1 << 62)
 DEFAULT = Settings(1, 100, frozenset())
+EXCLUDED_NS = DEFAULT.excluded_ns
 GRACE_NS = DEFAULT.stale_ns + 25 * MS
 EVERY_BUCKET = (1 << BUCKETS) - 1
 DRIFT_NS = MS // 2
@@ -47,7 +48,7 @@ class ExactlyOne:
     def _notice_touch(self, cluster: Cluster, a: Node, b: Node) -> None:
         touch_ns = max(heard_ns(cluster, a, b), heard_ns(cluster, b, a))
         before_ns = self._touch_ns.get((a.id, b.id), NEVER)
-        if touch_ns - before_ns > DEFAULT.excluded_ns:
+        if touch_ns - before_ns > EXCLUDED_NS:
             self._reunited_ns[a.id, b.id] = cluster.now
         self._touch_ns[a.id, b.id] = touch_ns
 
@@ -58,7 +59,7 @@ class ExactlyOne:
             return
         where = f"{both.bit_count()} buckets open on n{a.id} and n{b.id}"
         assert cluster.settings.get("quorum") != "majority", f"I1: {where} in spite of the quorum"
-        if cluster.now - self._touch_ns[a.id, b.id] <= DEFAULT.excluded_ns:
+        if cluster.now - self._touch_ns[a.id, b.id] <= EXCLUDED_NS:
             together_ns = cluster.now - self._reunited_ns.get((a.id, b.id), NEVER)
             assert together_ns <= GRACE_NS, f"I1: {where}"
         elif cluster.settings.get("witness"):
