@@ -82,6 +82,12 @@ struct bucket_packets {
 	__u64 packets[BUCKETS];
 };
 
+/* What a processor read off the clock in the kernel's current tick. */
+struct clock {
+	__u64 tick;
+	__u64 now_ns;
+};
+
 /* One named counter per reason, per slot and processor. A packet is counted once: where it is dropped, or where
  * the TC program accepts it. A counter added here appears in every view of it by itself.
  */

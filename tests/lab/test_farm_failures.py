@@ -11,12 +11,10 @@ from lab import services
 from lab.network import FARMD, Lab
 from lab.waiting import until
 from tests.lab.nodes import NODES, crash, moves, owners, wait_members
-from tests.lab.watching import Clients, watched
+from tests.lab.watching import IMPATIENT_MS, Clients, wait_answers, watched
 
 pytestmark = pytest.mark.needs_root
 
-IMPATIENT_MS = 250.0
-"""A client that notices an outage sooner than TCP repeats its SYN, and that a busy machine does not fool."""
 GAP_MS_MAX = 1500.0
 """So much more than the 400 ms of suspicion because the machine may be busy; the figures are the benchmark's."""
 LEASE_S = 0.2
@@ -49,12 +47,6 @@ def test_power_off(farm: Lab, victim: str) -> None:
         wait_answers(clients, 2)
     check_takeover(clients, victim)
     assert {loser for loser, _ in moves(before, owners(farm, "n2"))} == {victim}
-
-
-def wait_answers(clients: Clients, rounds: int) -> None:
-    """Until the clients have had time to ask again, a few times."""
-    wanted = len(clients.requests) + rounds * 4 * 32
-    until(lambda: len(clients.requests) >= wanted, "the clients to go on asking", interval_s=0.05)
 
 
 def test_a_frozen_daemon_closes_its_filter_and_comes_back(farm: Lab) -> None:

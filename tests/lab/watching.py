@@ -22,11 +22,16 @@ from lab.measure import Measurement
 from lab.network import Lab
 from lab.services import SLOW_BYTES_PER_S
 from lab.topology import FAR, LAN, VIPS
+from lab.waiting import until
 
 PLACES = (LAN, FAR)
 VIP, VIP6 = (str(vip) for vip in VIPS)
 PATIENT_MS = 3000.0
 """Enough for TCP to send a SYN again, which it does after a second (RFC 6298, 2.1)."""
+IMPATIENT_MS = 250.0
+"""A client that notices an outage sooner than TCP repeats its SYN, and that a busy machine does not fool."""
+INTERVAL_MS = 150.0
+COUNT = 32
 RETRY_S = 0.9
 """A request that took longer had lost its SYN."""
 
@@ -37,7 +42,7 @@ class Clients:
     def __init__(self, running: list[Measurement], watches: list[Measurement], logs: list[Path]) -> None:
         self._running = running
         self._watches = watches
-        self._logs = logs
+        self.logs = logs
 
     @property
     def each(self) -> dict[str, dict[str, Any]]:
@@ -52,7 +57,7 @@ class Clients:
     @property
     def requests(self) -> list[dict[str, Any]]:
         """Every request: client, start, end, node, error."""
-        return [json.loads(line) for log in self._logs for line in log.read_text().splitlines()]
+        return [json.loads(line) for log in self.logs for line in log.read_text().splitlines()]
 
     @property
     def retried(self) -> int:
@@ -94,8 +99,8 @@ def watched(
     *,
     places: tuple[str, ...] = PLACES,
     targets: tuple[str, ...] = (VIP, VIP6),
-    count: int = 32,
-    interval_ms: float = 150.0,
+    count: int = COUNT,
+    interval_ms: float = INTERVAL_MS,
     timeout_ms: float = PATIENT_MS,
     **options: float | str,
 ) -> Iterator[Clients]:
@@ -113,6 +118,12 @@ def watched(
         clients = Clients(running, watches, logs)
         yield clients
     clients.check_single_answers()
+
+
+def wait_answers(clients: Clients, rounds: int) -> None:
+    """Until each client has had time to ask so many times again."""
+    wanted = len(clients.requests) + rounds * len(clients.logs) * COUNT
+    until(lambda: len(clients.requests) >= wanted, "the clients to go on asking", timeout_s=30, interval_s=0.05)
 
 
 class Downloads:

@@ -6,11 +6,10 @@ and goes on by itself while the daemon above it is frozen.
 
 from __future__ import annotations
 
-import functools
 import heapq
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from farmd.core import buckets
 from farmd.core.events import (
@@ -31,6 +30,7 @@ from farmd.core.events import (
 from farmd.core.membership import Membership
 from farmd.core.settings import MS, Settings
 from farmd.core.view import Epoch
+from tests.sim.node import Node, mask
 
 SOCKET_MESSAGES = 200
 """What a socket holds for a frozen daemon; later messages are lost, as in the kernel."""
@@ -63,28 +63,6 @@ class Faults:
     """Drains, changes of weight, planned stops."""
     witness_cuts: float = 0.0
     """A node that the witness does not answer for a while."""
-
-
-@dataclass
-class Node:
-    """A machine: a core that may be absent or frozen, and the filter below it."""
-
-    id: int
-    rate: float
-    core: Membership | None = None
-    frozen_until: int = 0
-    inbox: list[Event] = field(default_factory=list)
-    open_mask: int = 0
-    table: bytes = buckets.CLOSED
-    lease_until: int = 0
-    """In the node's own clock, as the daemon writes it."""
-    witnessed_ns: int = -(1 << 62)
-    """When the newest probe that the witness answered was sent, in simulated time."""
-    generation: int = 0
-    """Counts starts and stops, so that what was scheduled for an earlier run is dropped."""
-    hands_over: bool = False
-    """Once it has left it starts anew, as after SIGHUP."""
-    epochs: list[tuple[int, int]] = field(default_factory=list)
 
 
 class Cluster:
@@ -160,6 +138,7 @@ class Cluster:
         node.generation += 1
         node.inbox.clear()
         node.epochs.clear()
+        node.heard_ns.clear()
         node.frozen_until = 0
         node.core = Membership(settings, self.incarnations, self.local(node), flows=flows)
         self._schedule_tick(node)
@@ -173,6 +152,7 @@ class Cluster:
         node.core = None
         node.generation += 1
         node.inbox.clear()
+        node.heard_ns.clear()
         node.witnessed_ns = -(1 << 62)
 
     def hand_over(self, id: int) -> None:
@@ -244,9 +224,14 @@ class Cluster:
 
     def _step(self, node: Node, event: Event) -> None:
         self.touched = node
-        if node.core is not None:
-            for action in node.core.step(self.local(node), event):
-                self._execute(node, action)
+        if node.core is None:
+            return
+        now_ns = self.local(node)
+        actions = node.core.step(now_ns, event)
+        if isinstance(event, Received) and node.core.evidence.peers[event.heartbeat.sender].heard_ns == now_ns:
+            node.heard_ns[event.heartbeat.sender] = self.now
+        for action in actions:
+            self._execute(node, action)
 
     def _execute(self, node: Node, action: Action) -> None:
         match action:
@@ -340,10 +325,3 @@ class Cluster:
         if self._runs(node, generation) and node.id not in self.blind:
             node.witnessed_ns = max(node.witnessed_ns, sent_ns)
             self._hand_in(node, answer)
-
-
-@functools.lru_cache(maxsize=64)
-def mask(table: bytes, states: frozenset[buckets.State]) -> int:
-    """A bit for every bucket whose state is one of these."""
-    flags = bytes(49 if state in states else 48 for state in reversed(table))
-    return int(flags, 2)

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 
 from farmd.core.buckets import State
 from farmd.core.settings import MS
-from tests.sim.cluster import Cluster, Node, mask
+from tests.sim.cluster import Cluster
 from tests.sim.invariants import EVERY_BUCKET
+from tests.sim.node import Node, mask
 
 OWNED = frozenset({State.OWNED})
 OTHER = frozenset({State.OTHER})

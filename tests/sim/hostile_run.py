@@ -1,6 +1,8 @@
-"""One hostile run: a farm is tormented and must recover. Raises AssertionError where an invariant is broken."""
+"""Hostile runs: a farm is tormented and must recover."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from farmd.core.settings import MS
 from tests.sim.cluster import Cluster
@@ -17,8 +19,13 @@ class Violated(Exception):  # noqa: N818 - a finding, not an error of the test
     """An invariant does not hold; says how to see it again."""
 
 
-def hostile_run(seed: int) -> None:
-    """Raises Violated."""
+def hostile_runs(seeds: Iterable[int]) -> None:
+    """Raises Violated for the first seed that breaks an invariant."""
+    for seed in seeds:
+        _hostile_run(seed)
+
+
+def _hostile_run(seed: int) -> None:
     ordeal = ordeal_for(seed)
     cluster = Cluster(ordeal.size, seed, ordeal.faults, **ordeal.settings)
     cluster.checks = [ExactlyOne(), epochs_rise, outsiders_are_silent]

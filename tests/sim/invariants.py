@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from farmd.core.settings import MS, Settings
 from farmd.core.view import BUCKETS
-from tests.sim.cluster import Cluster, Node
+from tests.sim.cluster import Cluster
+from tests.sim.node import Node
 
 NEVER = -(1 << 62)
 DEFAULT = Settings(1, 100, frozenset())
@@ -40,16 +41,16 @@ class ExactlyOne:
         assert touched is not None
         for other in cluster.nodes.values():
             if other is not touched:
-                self._notice_touch(cluster, *in_order(touched, other))
+                self._notice_touch(cluster.now, *in_order(touched, other))
                 self._judge(cluster, *in_order(touched, other))
         for a, b in tuple(self._excused):
             self._judge(cluster, cluster.nodes[a], cluster.nodes[b])
 
-    def _notice_touch(self, cluster: Cluster, a: Node, b: Node) -> None:
-        touch_ns = max(heard_ns(cluster, a, b), heard_ns(cluster, b, a))
+    def _notice_touch(self, now_ns: int, a: Node, b: Node) -> None:
+        touch_ns = max(a.heard_ns.get(b.id, NEVER), b.heard_ns.get(a.id, NEVER))
         before_ns = self._touch_ns.get((a.id, b.id), NEVER)
         if touch_ns - before_ns > EXCLUDED_NS:
-            self._reunited_ns[a.id, b.id] = cluster.now
+            self._reunited_ns[a.id, b.id] = now_ns
         self._touch_ns[a.id, b.id] = touch_ns
 
     def _judge(self, cluster: Cluster, a: Node, b: Node) -> None:
@@ -70,14 +71,6 @@ class ExactlyOne:
 
 def in_order(a: Node, b: Node) -> tuple[Node, Node]:
     return (a, b) if a.id < b.id else (b, a)
-
-
-def heard_ns(cluster: Cluster, listener: Node, speaker: Node) -> int:
-    """When the listener last heard the speaker, as the listener sees it, in simulated time."""
-    core = listener.core
-    if core is None or core.evidence.peers[speaker.id].incarnation is None:
-        return NEVER
-    return int((core.evidence.peers[speaker.id].heard_ns - listener.id * 10**12) / listener.rate)
 
 
 def may_go_on(cluster: Cluster, node: Node, gone: Node) -> bool:
@@ -105,7 +98,7 @@ def outsiders_are_silent(cluster: Cluster) -> None:
 
 
 def converged(cluster: Cluster) -> bool:
-    """I4: one view, everybody that runs is in it, and every bucket is open on exactly one of them, shared as weighed."""
+    """I4: one view, all that run are in it, and every bucket is open on exactly one of them, shared as weighed."""
     running = [node for node in cluster.nodes.values() if node.core is not None]
     views = {node.core.view for node in running if node.core is not None}
     view = views.pop() if len(views) == 1 else None

@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-from tests.sim.hostile_run import hostile_run
+from tests.sim.hostile_run import hostile_runs
 
 FIRST = int(os.environ.get("FARMD_SIM_FIRST", "0"))
 SEEDS = int(os.environ.get("FARMD_SIM_SEEDS", "2000"))
@@ -20,5 +20,4 @@ CHUNKS = [range(first, min(first + CHUNK, FIRST + SEEDS)) for first in range(FIR
 
 @pytest.mark.parametrize("seeds", CHUNKS, ids=lambda seeds: f"seeds-{seeds.start}-to-{seeds.stop - 1}")
 def test_a_hostile_world_breaks_no_invariant(seeds: range) -> None:
-    for seed in seeds:
-        hostile_run(seed)
+    hostile_runs(seeds)

@@ -9,7 +9,7 @@ import pytest
 from farmd.core import buckets, lease
 from farmd.core.follower import Follower
 from farmd.core.membership import Membership
-from tests.sim.hostile_run import Violated, hostile_run
+from tests.sim.hostile_run import Violated, hostile_runs
 
 SEEDS = range(100)
 
@@ -36,14 +36,11 @@ SAFEGUARDS = {
 
 
 @pytest.mark.parametrize("safeguard", SAFEGUARDS)
-def test_the_simulation_notices_when_a_safeguard_is_missing(
-    safeguard: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_simulation_notices_when_a_safeguard_is_missing(safeguard: str, monkeypatch: pytest.MonkeyPatch) -> None:
     owner, name, broken = SAFEGUARDS[safeguard]
     monkeypatch.setattr(owner, name, broken)
     with pytest.raises(Violated, match="I1: "):
-        for seed in SEEDS:
-            hostile_run(seed)
+        hostile_runs(SEEDS)
 
 
 def test_a_violation_says_how_to_see_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,8 +48,7 @@ def test_a_violation_says_how_to_see_it_again(monkeypatch: pytest.MonkeyPatch) -
     said = set()
     for _ in range(2):
         with pytest.raises(Violated) as violated:
-            for seed in SEEDS:
-                hostile_run(seed)
+            hostile_runs(SEEDS)
         said.add(str(violated.value))
     (text,) = said
     assert "FARMD_SIM_FIRST=" in text
