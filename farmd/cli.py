@@ -66,8 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     order_verb("drain", "give all of a node's buckets away; flows that it has stay until they end")
     order_verb("undrain", "let a drained node own buckets again")
     order_verb("weight", "change a node's share of the clients").add_argument("weight", type=int, help="0 to 1000")
-    check = verb("check-config", _check_config, "whether a configuration is right, for any node and for this machine")
+    check = verb("check-config", _check_config, "whether a configuration is right; touches nothing")
     check.add_argument("file", type=Path)
+    check.add_argument("--here", action="store_true", help="and fits this machine: it is a node, the interface exists")
     return parser
 
 
@@ -143,12 +144,16 @@ def _check_config(arguments: argparse.Namespace) -> int:
     from farmd.config import load
 
     config = load(arguments.file)
-    answer = {"ok": True, "farm": config.farm.name, "nodes": len(config.nodes), "vmac": config.farm.vmac.hex(":")}
-    if arguments.json:
-        print(json.dumps(answer))
-    else:
-        nodes, vmac = answer["nodes"], answer["vmac"]
-        print(f"{arguments.file}: right. Farm {config.farm.name}, {nodes} nodes, virtual MAC {vmac}.")
+    vmac = config.farm.vmac.hex(":")
+    answer = {"ok": True, "farm": config.farm.name, "nodes": len(config.nodes), "vmac": vmac}
+    text = f"{arguments.file}: right. Farm {config.farm.name}, {len(config.nodes)} nodes, virtual MAC {vmac}."
+    if arguments.here:
+        from farmd import identity, links
+
+        links.interface_mac(config.farm.interface)
+        answer["node"] = identity.find_node(config, None).name
+        text += f" This machine is {answer['node']}."
+    print(json.dumps(answer) if arguments.json else text)
     return 0
 
 

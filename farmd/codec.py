@@ -54,7 +54,7 @@ def pack_state(state: NodeState) -> bytes:
             _HEAD.pack(state.status, flags, state.weight),
             *(_pack_epoch(epoch) for epoch in (state.installed, state.promised, state.released)),
             _pack_ids(state.members),
-            _pack_ids(state.suspects),
+            _pack_ids(state.dispensable),
             bytes([len(state.orders)]),
             *(_pack_order(order) for order in state.orders),
             b"" if state.proposal is None else _pack_ids(state.proposal.losers) + _pack_view(state.proposal.view),
@@ -171,7 +171,7 @@ def _read_member(reader: _Reader) -> Member:
 def _read_state(reader: _Reader) -> NodeState:
     status, flags, weight = reader.take(_HEAD)
     installed, promised, released = (_read_epoch(reader) for _ in range(3))
-    members, suspects = _read_ids(reader), _read_ids(reader)
+    members, dispensable = _read_ids(reader), _read_ids(reader)
     orders = reader.list(lambda: _read_order(reader))
     proposal = None
     if flags & _PROPOSES:
@@ -188,7 +188,7 @@ def _read_state(reader: _Reader) -> NodeState:
         promised=promised,
         holds=bool(flags & _HOLDS),
         released=released,
-        suspects=suspects,
+        dispensable=dispensable,
         orders=orders,
         proposal=proposal,
     )

@@ -41,7 +41,7 @@ def next_view(epoch: Epoch, situation: Situation) -> View:
     failed = (base.failed | base.ids) - ids - situation.leaving
     kept = 0 if situation.quiet and situation.settled else base.moving
     moving = kept | moved(base.owners, owners, ids)
-    cut = bool(failed) and situation.settled
+    cut = bool(failed & base.failed) and situation.settled  # for long enough; who failed just now is taken for dead
     if cut or situation.newcomers_have_flows or situation.hash_key_id != base.hash_key_id:
         moving = ALL_MOVING
     return View(epoch, members, owners, moving, failed, situation.hash_key_id)
@@ -50,6 +50,11 @@ def next_view(epoch: Epoch, situation: Situation) -> View:
 def holds_nothing(peer: Peer) -> bool:
     """Whether a peer says that it has no bucket open."""
     return peer.state is not None and peer.state.status in (Status.JOINING, Status.LEAVING)
+
+
+def dispensable(evidence: Evidence, now_ns: int) -> frozenset[int]:
+    """The nodes that this one can do without. Another may hear the bystanders among them no more, or not yet."""
+    return evidence.suspects(now_ns) | {peer.id for peer in evidence.live(now_ns) if holds_nothing(peer)}
 
 
 def in_force(peer: Peer) -> bool:
@@ -83,7 +88,7 @@ def eligible(base: View | None, evidence: Evidence, now_ns: int) -> list[Peer]:
 def agreed(settings: Settings, evidence: Evidence, chosen: list[Peer], now_ns: int) -> list[Peer] | None:
     """The chosen peers that will agree to do without everybody else; None if that is not possible yet.
 
-    A node may be left out when every member suspects it, or as a bystander that holds nothing. One that waits and still
+    A node may be left out when every member suspects it or hears that it holds nothing. One that waits and still
     hears somebody whom the others cannot hear has to wait on; a member in that position keeps the old view alive.
     """
     ids = {peer.id for peer in chosen} | {settings.node}
@@ -91,7 +96,7 @@ def agreed(settings: Settings, evidence: Evidence, chosen: list[Peer], now_ns: i
     needed = {peer.id for peer in rest if not (peer.live(now_ns, settings.suspect_ns) and holds_nothing(peer))}
     if any(peer.id in needed and not peer.silent(now_ns, settings.suspect_ns) for peer in rest):
         return None
-    willing = [peer for peer in chosen if peer.state is not None and needed <= peer.state.suspects]
+    willing = [peer for peer in chosen if peer.state is not None and needed <= peer.state.dispensable]
     refusing = [peer for peer in chosen if peer not in willing]
     if any(in_force(peer) for peer in refusing):
         return None

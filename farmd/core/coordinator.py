@@ -72,7 +72,7 @@ class Coordinator:
     # -- drawing up ----------------------------------------------------------------------------------------------------
 
     def _draw_up(self, now_ns: int, leaving: bool) -> None:
-        base = self._base()
+        base = self.follower.newest
         eligible = coordination.eligible(base, self.evidence, now_ns)
         chosen = coordination.agreed(self.settings, self.evidence, eligible, now_ns)
         if chosen is None:
@@ -95,13 +95,6 @@ class Coordinator:
         if self._drawn is None or self._drawn[0] != situation:
             self._drawn = (situation, coordination.next_view(NEVER, situation))
         return self._drawn[1]
-
-    def _base(self) -> View | None:
-        """The newest view that may be in force somewhere. One of our own that we never committed is not."""
-        promise = self.follower.promise
-        if promise is not None and promise.epoch.coordinator == self.settings.node and self.follower.losers is None:
-            promise = None
-        return promise or self.follower.committed
 
     def _unfinished(self, chosen: list[Peer], now_ns: int) -> bool:
         """Whether somebody waits although the agreement would stay the same, and nothing is on its way to them: a

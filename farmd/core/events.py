@@ -81,8 +81,8 @@ class NodeState:
     """It holds buckets that the promised view gives to others."""
     released: Epoch
     """The newest view for which it has closed what that view gives to others."""
-    suspects: frozenset[int]
-    """Configured nodes that it has not heard for the suspicion time."""
+    dispensable: frozenset[int]
+    """Nodes that a view may leave out as far as it knows: not heard for the suspicion time, or heard to hold nothing."""
     orders: tuple[Order, ...] = ()
     proposal: Proposal | None = None
 

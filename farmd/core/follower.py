@@ -27,8 +27,9 @@ class Follower:
         """A view promised and not yet in force."""
         self.losers: frozenset[int] | None = None
         """Whose release the promised view waits for; None: it is not committed yet."""
-        self.committed: View | None = None
-        """The newest view known to be committed: in force here, or maybe elsewhere only. None while joining."""
+        self.newest: View | None = None
+        """The newest view that may be in force anywhere among us: another's counts once it is promised, one of our own
+        once it is committed. None while joining."""
         self.promised = NEVER
         self.released = NEVER
         self.holds = False
@@ -48,9 +49,11 @@ class Follower:
         if not proposal.committed and view.epoch > self.promised and self._may_promise(now_ns, view):
             self.promised, self.losers = view.epoch, None
             self.promise = view if self.settings.node in view.ids else None
+            if view.epoch.coordinator != self.settings.node:
+                self.newest = self.promise
             self.holds = buckets.holds(self.table, view, self.settings.node, same_hash=self._same_hash(view))
         if proposal.committed and view == self.promise and self.losers is None:
-            self.losers, self.committed = proposal.losers, self.promise
+            self.losers, self.newest = proposal.losers, self.promise
             return self._release(view)
         return []
 
@@ -124,7 +127,7 @@ class Follower:
     def close(self) -> list[Action]:
         """Leaves the view and forgets what was promised for it; the promise itself still binds."""
         self.flows = self.flows or self.view is not None
-        self.view, self.committed, self.promise, self.losers, self.holds = None, None, None, None, False
+        self.view, self.newest, self.promise, self.losers, self.holds = None, None, None, None, False
         self.table = buckets.CLOSED
         return [Install(self.table, self.hash_key_id, max(self.installed, self.released))]
 

@@ -241,8 +241,8 @@ class Membership:
             self.left = True
 
     def _given_away(self) -> bool:
-        """Whether others have all buckets."""
-        return self.follower.promise is None and not any(state in buckets.OPEN for state in self.follower.table)
+        """Whether others have all buckets. A coordinator stays until they know it."""
+        return not self.pending and not any(state in buckets.OPEN for state in self.follower.table)
 
     def _counted_on(self, now_ns: int) -> bool:
         """Whether somebody's view still has this node as a member."""
@@ -264,7 +264,7 @@ class Membership:
             promised=follower.promised,
             holds=follower.holds,
             released=follower.released,
-            suspects=self.evidence.suspects(now_ns),
+            dispensable=coordination.dispensable(self.evidence, now_ns),
             orders=self.orders.all(),
             proposal=self.coordinator.proposal,
         )

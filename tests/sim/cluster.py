@@ -199,17 +199,20 @@ class Cluster:
 
     def _schedule_tick(self, node: Node) -> None:
         assert node.core is not None
-        wait = max(0, node.core.deadline_ns - self.local(node)) / node.rate
+        node.alarm += 1
+        node.alarm_ns = node.core.deadline_ns
+        wait = max(0, node.alarm_ns - self.local(node)) / node.rate
         late = self.random.uniform(0, self.faults.jitter_ms_max) * MS
-        generation = node.generation
-        self.at(self.now + int(wait + late), lambda: self._wake(node, generation))
+        alarm = node.alarm
+        self.at(self.now + int(wait + late), lambda: self._wake(node, alarm))
 
-    def _wake(self, node: Node, generation: int) -> None:
-        if not self._runs(node, generation):
+    def _wake(self, node: Node, alarm: int) -> None:
+        if node.core is None or node.alarm != alarm:
             return
         if node.frozen_until > self.now:
-            self.at(node.frozen_until, lambda: self._wake(node, generation))
+            self.at(node.frozen_until, lambda: self._wake(node, alarm))
             return
+        generation = node.generation
         waiting, node.inbox = node.inbox, []
         for event in waiting:
             self._step(node, event)
@@ -232,6 +235,8 @@ class Cluster:
             node.heard_ns[event.heartbeat.sender] = self.now
         for action in actions:
             self._execute(node, action)
+        if node.core is not None and node.core.deadline_ns < node.alarm_ns:
+            self._schedule_tick(node)
 
     def _execute(self, node: Node, action: Action) -> None:
         match action:

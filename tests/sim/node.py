@@ -27,6 +27,10 @@ class Node:
     """When this run of the daemon last accepted a message from each peer, in simulated time."""
     witnessed_ns: int = -(1 << 62)
     """When the newest probe that the witness answered was sent, in simulated time."""
+    alarm: int = 0
+    """Names the one timer that counts."""
+    alarm_ns: int = 0
+    """The deadline it was set for, in the node's own clock."""
     generation: int = 0
     """Counts starts and stops, so that what was scheduled for an earlier run is dropped."""
     hands_over: bool = False

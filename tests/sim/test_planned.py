@@ -13,6 +13,8 @@ from tests.sim.cluster import Cluster
 from tests.sim.flows import Clients, Gaps
 
 SETTLE_MS = 1000
+HANDOVER_MS_MAX = 100
+"""Old flows wait from the moment the daemon has left until its filter is told to pass what lives there."""
 SEEDS = range(10)
 
 
@@ -112,6 +114,23 @@ def test_flows_that_have_ended_let_a_bucket_settle(seed: int) -> None:
     clients.end()
     cluster.run_for(2 * SETTLE_MS)
     assert not moving(cluster)
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+@pytest.mark.parametrize("node", [1, 2])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_daemon_that_replaces_itself_breaks_no_flow(size: int, node: int, seed: int) -> None:
+    cluster = calm_farm(size, seed, settle_ns=SETTLE_MS * MS)
+    clients, gaps = Clients(cluster, interruption_ms_max=HANDOVER_MS_MAX), Gaps(cluster)
+    clients.connect()
+    cluster.hand_over(node)
+    cluster.run_for(HANDOVER_MS_MAX)
+    settle(cluster)
+    assert cluster.open_now(cluster.nodes[node])
+    assert clients.on[node]
+    cluster.run_for(2 * SETTLE_MS)
+    # Three views follow each other closely here, and with them the times at which a bucket is closed.
+    assert gaps.longest_ms <= 5 * DELAY_MS_MAX
 
 
 def test_a_leaver_gives_up_on_flows_at_its_deadline() -> None:
