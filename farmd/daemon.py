@@ -46,6 +46,7 @@ from farmd.kit import log as logs
 from farmd.kit import notify
 from farmd.kit.control_server import ControlServer
 from farmd.kit.lock import hold_farm_lock, run_folder
+from farmd.moves import Moves
 from farmd.witness import Witness
 
 log = logging.getLogger("farmd")
@@ -73,6 +74,8 @@ class Daemon:
         """Set by SIGHUP: after leaving, start the program anew in this process."""
         self._keys = {identity.key_id(key): identity.hash_key(key) for key in config.farm.keys}
         self._key_in_filter: int | None = None
+        self._table = CLOSED
+        self.moves = Moves()
         self._witness = Witness(config.farm.witness) if config.farm.witness else None
         self._names = {other.name: other.id for other in config.nodes}
         settings = identity.settings(config, node)
@@ -166,9 +169,11 @@ class Daemon:
                 self.heartbeats.send(action)
             case Lease(until_ns):
                 self.datapath.renew(until_ns)
-            case Install(states, hash_key_id):
+            case Install(states, hash_key_id, epoch):
                 self._use_hash_key(hash_key_id)
                 self.datapath.install(states)
+                self.moves.record(self._table, states, epoch, time.monotonic_ns())
+                self._table = states
             case Note(text):
                 log.info("%s", text)
             case Stop():
@@ -215,7 +220,8 @@ class Daemon:
 
     def _status(self) -> dict[str, Any]:
         now_ns = time.monotonic_ns()
-        return status.snapshot(self.config, self.node, self.core, self.datapath, self.heartbeats, now_ns)
+        answer = status.snapshot(self.config, self.node, self.core, self.datapath, self.heartbeats, now_ns)
+        return answer | {"moves": self.moves.all()}
 
     def _order(self, verb: str, request: dict[str, Any]) -> dict[str, Any]:
         name = request.get("node")

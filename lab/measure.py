@@ -6,6 +6,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any, Self
 
@@ -77,10 +78,10 @@ def downloads(
     return _clients(lab, "downloads", place, target, {"downloads": downloads, "seconds": seconds, **options})
 
 
-def duplicates(lab: Lab, place: str = LAN) -> Measurement:
-    """A watch over the answers that a client place gets from the VIPs."""
+def duplicates(lab: Lab, place: str = LAN, vips: Iterable[object] = VIPS) -> Measurement:
+    """A watch over the answers that a client place gets from these addresses."""
     routed = ["--routed"] if place == FAR else []
-    return Measurement(lab, place, "lab.duplicates", *(f"--vip={vip}" for vip in VIPS), *routed)
+    return Measurement(lab, place, "lab.duplicates", *(f"--vip={vip}" for vip in vips), *routed)
 
 
 def _clients(lab: Lab, mode: str, place: str, target: str, options: dict[str, float | str]) -> Measurement:

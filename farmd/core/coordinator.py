@@ -103,10 +103,10 @@ class Coordinator:
         follower = self.follower
         if self.proposal is not None:
             return self.proposal.committed and now_ns - self._committed_ns > self.settings.suspect_ns
-        if follower.promise is not None or not all(coordination.in_force(peer) for peer in chosen):
+        if follower.promise is not None or follower.view is None:
             return True
-        age_ns = now_ns - follower.installed_ns
-        return follower.view is not None and age_ns > self.settings.stale_ns and follower.stragglers()
+        waits = follower.stragglers() or not all(coordination.in_force(peer) for peer in chosen)
+        return waits and now_ns - follower.installed_ns > self.settings.stale_ns
 
     def _overtaken(self, view: View) -> bool:
         """Whether a member has promised something newer than this view, and so could not follow it."""

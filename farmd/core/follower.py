@@ -40,6 +40,8 @@ class Follower:
         """Flows may live here in buckets of others."""
         self.witness_ns = now_ns - settings.suspect_ns
         """When the newest probe that the witness answered was sent."""
+        self.witness_since_ns = now_ns
+        """When the first was sent of all those that the witness has answered since without a pause."""
 
     # -- prepare -------------------------------------------------------------------------------------------------------
 
@@ -71,6 +73,8 @@ class Follower:
         """Whether this node could promise the view as soon as the bystanders have."""
         if view.hash_key_id not in self.settings.hash_key_ids:
             return False
+        if not self._hears_losers(now_ns, view):
+            return False
         outside = self._outside(view)
         silent = {peer.id for peer in outside if self.evidence.silent(peer, now_ns)}
         if not all(peer.id in silent or self._bystander(peer) for peer in outside):
@@ -79,13 +83,29 @@ class Follower:
             return False
         return not self.settings.witness or self._witness_vouches(silent, now_ns)
 
+    def _hears_losers(self, now_ns: int, view: View) -> bool:
+        """Whether this node hears everybody who will have to release for the view. Else it would wait in vain, with
+        their buckets closed everywhere. Who is in no view yet cannot know them and must hear all members."""
+        losers = view.ids
+        if self.view is not None:
+            losers &= {old for old, new in zip(self.view.owners, view.owners, strict=True) if old != new}
+        return losers <= {self.settings.node, *(peer.id for peer in self.evidence.live(now_ns))}
+
     def _bystander(self, peer: Peer) -> bool:
         return peer.incarnation is not None and coordination.holds_nothing(peer)
 
+    def witness_answered(self, sent_ns: int) -> None:
+        """Takes note of an answer to the probe that was sent then."""
+        if sent_ns - self.witness_ns > self.settings.suspect_ns:
+            self.witness_since_ns = sent_ns
+        self.witness_ns = max(self.witness_ns, sent_ns)
+
     def _witness_vouches(self, silent: set[int], now_ns: int) -> bool:
-        """Leaving out a silent node for the first time takes the witness's answer: it may be us who are cut off."""
+        """Leaving out a silent node for the first time takes the witness's answer: it may be us who are cut off. And if
+        it was us until just now, the first answer may come before the first word of others who live."""
         newly = silent if self.view is None else silent & self.view.ids
-        return not newly or now_ns - self.witness_ns <= self.settings.suspect_ns
+        answers = now_ns - self.witness_ns <= self.settings.suspect_ns
+        return not newly or (answers and now_ns - self.witness_since_ns >= self.settings.stale_ns)
 
     def _outside(self, view: View) -> list[Peer]:
         return [self.evidence.peers[node] for node in sorted(self.settings.nodes - view.ids)]

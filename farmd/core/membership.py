@@ -127,7 +127,7 @@ class Membership:
                 if epoch == self.follower.installed:
                     self.follower.flows = present
             case WitnessAnswered(sent_ns):
-                self.follower.witness_ns = max(self.follower.witness_ns, sent_ns)
+                self.follower.witness_answered(sent_ns)
             case Command():
                 self.orders.give(self.node, event)
             case Leave(deadline_ns):

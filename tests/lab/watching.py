@@ -102,12 +102,13 @@ def watched(
     count: int = COUNT,
     interval_ms: float = INTERVAL_MS,
     timeout_ms: float = PATIENT_MS,
+    vips: tuple[str, ...] = (VIP, VIP6),
     **options: float | str,
 ) -> Iterator[Clients]:
     """Let `count` clients of each place and family ask every `interval_ms`, each of them having had its first answer."""
     options |= {"interval_ms": interval_ms, "timeout_ms": timeout_ms, "answer_ms": timeout_ms}
     with ExitStack() as ending:
-        watches = [ending.enter_context(measure.duplicates(lab, place)) for place in places]
+        watches = [ending.enter_context(measure.duplicates(lab, place, vips)) for place in places]
         running, logs = [], []
         for place in places:
             for target in targets:

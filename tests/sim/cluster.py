@@ -107,6 +107,10 @@ class Cluster:
                     check(self)
         self.now = until
 
+    def run_next(self) -> None:
+        """Lets the next thing happen that is due, and whatever else is due then."""
+        self.run(self._queue[0][0])
+
     def run_for(self, ms: float) -> None:
         self.run(self.now + int(ms * MS))
 
@@ -134,7 +138,8 @@ class Cluster:
 
     def _boot(self, node: Node, *, flows: bool) -> None:
         self.incarnations += 1
-        settings = Settings(node=node.id, weight=100, nodes=frozenset(self.nodes), **self.settings)  # type: ignore[arg-type]
+        names = {id: f"n{id}" for id in self.nodes}
+        settings = Settings(node.id, 100, frozenset(self.nodes), names=names, **self.settings)  # type: ignore[arg-type]
         node.generation += 1
         node.inbox.clear()
         node.epochs.clear()

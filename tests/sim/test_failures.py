@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from farmd.core.events import Command
 from farmd.core.settings import MS
 from farmd.core.view import BUCKETS
 from tests.sim.calm import DELAY_MS_MAX, calm_farm, owners, settle
@@ -70,6 +71,36 @@ def test_where_two_do_not_hear_each_other_and_a_third_hears_both_the_old_view_go
     cluster.cut(2, 3)
     cluster.run_for(3000)
     assert owners(cluster) == before
+
+
+@pytest.mark.parametrize("weighed", [1, 2, 3])
+def test_an_order_waits_while_those_it_concerns_do_not_hear_each_other(weighed: int) -> None:
+    cluster = calm_farm(3, 6)
+    before = owners(cluster)
+    cluster.cut(2, 3)
+    cluster.run_for(600)
+    clients, gaps = Clients(cluster), Gaps(cluster)
+    clients.connect()
+    cluster.order(1, Command(weighed, weight=30))
+    cluster.run_for(2000)
+    if weighed == 1:
+        assert gaps.longest_ms <= 2 * DELAY_MS_MAX, "n1 loses, and all hear it"
+    else:
+        assert owners(cluster) == before
+        assert gaps.longest_ms == 0
+    cluster.heal()
+    settle(cluster)
+    assert owners(cluster) != before
+
+
+def test_where_two_do_not_hear_each_other_the_dead_are_replaced_all_the_same() -> None:
+    cluster = calm_farm(4, 6)
+    cluster.cut(2, 3)
+    cluster.run_for(600)
+    gaps = Gaps(cluster)
+    cluster.kill(4)
+    cluster.run_for(600)
+    assert not gaps.closed
 
 
 def test_a_dead_coordinator_is_replaced() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from farmd.core.settings import MS
-from tests.sim.calm import calm_farm, settle
+from tests.sim.calm import DELAY_MS_MAX, calm_farm, settle
 from tests.sim.cluster import Cluster
-from tests.sim.flows import Clients
+from tests.sim.flows import Clients, Gaps
 from tests.sim.invariants import DEFAULT, EVERY_BUCKET
 
 SETTLE_MS = 1000
@@ -45,6 +45,17 @@ def test_without_a_rule_each_side_serves_and_the_flows_of_both_survive(side: set
                for node in cluster.nodes.values())  # fmt: skip
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_those_who_come_back_leave_no_bucket_closed_for_long(seed: int) -> None:
+    cluster = calm_farm(4, seed)
+    cluster.partition({1, 2})
+    cluster.run_for(600)
+    gaps = Gaps(cluster)
+    cluster.heal()
+    settle(cluster)
+    assert gaps.longest_ms <= 2 * DELAY_MS_MAX
+
+
 @pytest.mark.parametrize(("size", "side"), [(3, {1}), (3, {2}), (5, {1, 2}), (4, {1, 2}), (2, {1})])
 def test_with_a_quorum_only_a_majority_serves(size: int, side: set[int]) -> None:
     cluster = calm_farm(size, 7, quorum="majority")
@@ -72,6 +83,19 @@ def test_with_a_witness_only_those_it_answers_serve(blind: set[int]) -> None:
             assert served_by(cluster, {node}) == (0 if node in blind else EVERY_BUCKET)
     cluster.heal()
     settle(cluster)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_who_gets_its_cable_back_joins_and_does_not_fence_those_who_served(seed: int) -> None:
+    cluster = calm_farm(2, seed, witness=True)
+    cluster.partition({2})
+    cluster.blind.add(2)
+    cluster.run_for(800 + 7 * seed)
+    clients = Clients(cluster)
+    clients.connect()
+    cluster.heal()
+    settle(cluster)
+    assert clients.on[1] == EVERY_BUCKET
 
 
 def test_nodes_in_touch_need_no_witness() -> None:

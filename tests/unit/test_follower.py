@@ -150,11 +150,24 @@ def test_with_a_quorum_a_minority_promises_nothing(silent: tuple[int, ...], prom
 def test_with_a_witness_nobody_is_left_out_without_its_answer() -> None:
     node = follower(2, silent=(2,), witness=True)
     view = view_of(Epoch(1, 1), 1)
-    node.witness_ns = NOW - ms(401)
-    node.consider(NOW, prepared(view))
+    node.consider(NOW + ms(350), prepared(view))
     assert node.promised == NEVER
-    node.witness_ns = NOW - ms(400)
-    node.consider(NOW, prepared(view))
+    node.witness_answered(NOW)
+    node.consider(NOW + ms(401), prepared(view))
+    assert node.promised == NEVER, "its last answer is too old"
+    node.consider(NOW + ms(400), prepared(view))
+    assert node.promised == view.epoch
+
+
+def test_the_witnesss_first_answer_after_a_pause_does_not_count_at_once() -> None:
+    node = follower(2, silent=(2,), witness=True)
+    view = view_of(Epoch(1, 1), 1)
+    back = NOW + ms(1000)
+    node.witness_answered(back)
+    node.witness_answered(back + ms(50))
+    node.consider(back + ms(99), prepared(view))
+    assert node.promised == NEVER, "a living peer may not have had the time to say a word"
+    node.consider(back + ms(100), prepared(view))
     assert node.promised == view.epoch
 
 
