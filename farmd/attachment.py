@@ -11,14 +11,14 @@ import errno
 import os
 from dataclasses import dataclass
 
-from bpf import clsact, kernel
+from bpf import clsact, hooks, kernel
 from farmd.errors import MachineError
 from farmd.pins import Pins
 
 TC_PRIORITY = 10
 TC_HANDLE = 0x5407
 
-_XDP_FLAGS = {"native": kernel.XDP_NATIVE, "generic": kernel.XDP_GENERIC}
+_XDP_FLAGS = {"native": hooks.XDP_NATIVE, "generic": hooks.XDP_GENERIC}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +41,16 @@ def attach(ifindex: int, pins: Pins, wanted: str) -> Mode:
 
 def detach(ifindex: int, pins: Pins) -> None:
     """Take off what is ours, the clsact qdisc too if it is ours and nobody else uses it."""
-    _detach_xdp(ifindex, kernel.xdp_query(ifindex))
+    _detach_xdp(ifindex, hooks.xdp_query(ifindex))
     if _our_tc(ifindex):
-        kernel.tc_detach(ifindex, TC_PRIORITY, TC_HANDLE)
+        hooks.tc_detach(ifindex, TC_PRIORITY, TC_HANDLE)
     if pins.read().clsact_is_ours and clsact.has_clsact(ifindex) and clsact.is_empty(ifindex):
-        kernel.clsact_destroy(ifindex)
+        hooks.clsact_destroy(ifindex)
 
 
 def current_mode(ifindex: int) -> str:
     """Where our XDP program runs: native or generic, or off."""
-    there = kernel.xdp_query(ifindex)
+    there = hooks.xdp_query(ifindex)
     return there.mode if _is_ours(there.program, "farm_xdp") else "off"
 
 
@@ -58,7 +58,7 @@ def _attach_xdp(ifindex: int, pins: Pins, wanted: str) -> Mode:
     """auto never takes generic: that runs where TC does, behind the driver and after the kernel has made an skb, and
     has to copy it besides when its headroom is small. Deciding in TC gives the same at a lower price.
     """
-    there = kernel.xdp_query(ifindex)
+    there = hooks.xdp_query(ifindex)
     ours = _is_ours(there.program, "farm_xdp")
     if there.program and not ours:
         reason = f"another XDP program (id {there.program}) is on the interface"
@@ -73,7 +73,7 @@ def _attach_xdp(ifindex: int, pins: Pins, wanted: str) -> Mode:
         _detach_xdp(ifindex, there)
         if target == "off":
             return Mode("off", "as configured")
-        kernel.xdp_attach(ifindex, pinned, _XDP_FLAGS[target])
+        hooks.xdp_attach(ifindex, pinned, _XDP_FLAGS[target])
     except OSError as error:
         reason = f"the driver takes no {target} XDP program ({os.strerror(error.errno or errno.EIO)})"
         if wanted != "auto":
@@ -89,12 +89,12 @@ def _reason(wanted: str) -> str:
     return "the best that the interface can do" if wanted == "auto" else "as configured"
 
 
-def _detach_xdp(ifindex: int, there: kernel.Xdp) -> None:
+def _detach_xdp(ifindex: int, there: hooks.Xdp) -> None:
     if not _is_ours(there.program, "farm_xdp"):
         return
     fd = kernel.program_open(there.program)
     try:
-        kernel.xdp_detach(ifindex, fd, _XDP_FLAGS[there.mode])
+        hooks.xdp_detach(ifindex, fd, _XDP_FLAGS[there.mode])
     finally:
         os.close(fd)
 
@@ -102,8 +102,8 @@ def _detach_xdp(ifindex: int, there: kernel.Xdp) -> None:
 def _attach_tc(ifindex: int, pins: Pins) -> None:
     if not clsact.has_clsact(ifindex):
         pins.note_clsact()
-        kernel.clsact_create(ifindex)
-    there = kernel.tc_query(ifindex, TC_PRIORITY, TC_HANDLE)
+        hooks.clsact_create(ifindex)
+    there = hooks.tc_query(ifindex, TC_PRIORITY, TC_HANDLE)
     if there and not _our_tc(ifindex):
         raise MachineError(
             f"another program (id {there}) has our place on TC ingress (priority {TC_PRIORITY}, handle {TC_HANDLE:#x})"
@@ -111,13 +111,13 @@ def _attach_tc(ifindex: int, pins: Pins) -> None:
     fd = kernel.object_open(pins.folder / "farm_tc")
     try:
         if there != kernel.program(fd).id:
-            kernel.tc_attach(ifindex, fd, TC_PRIORITY, TC_HANDLE)
+            hooks.tc_attach(ifindex, fd, TC_PRIORITY, TC_HANDLE)
     finally:
         os.close(fd)
 
 
 def _our_tc(ifindex: int) -> bool:
-    return _is_ours(kernel.tc_query(ifindex, TC_PRIORITY, TC_HANDLE), "farm_tc")
+    return _is_ours(hooks.tc_query(ifindex, TC_PRIORITY, TC_HANDLE), "farm_tc")
 
 
 def _is_ours(program: int, name: str) -> bool:

@@ -82,7 +82,7 @@ class NodeState:
     released: Epoch
     """The newest view for which it has closed what that view gives to others."""
     dispensable: frozenset[int]
-    """Nodes that a view may leave out as far as it knows: not heard for the suspicion time, or heard to hold nothing."""
+    """Nodes that a view may leave out as far as it knows: unheard for the suspicion time, or heard to hold nothing."""
     orders: tuple[Order, ...] = ()
     proposal: Proposal | None = None
 

@@ -226,8 +226,8 @@ class Membership:
     def _go_on_leaving(self, now_ns: int) -> None:
         if self._leave_deadline_ns is None or self._stopped:
             return
-        # The deadline ends the wait for flows. Giving the buckets away, which takes milliseconds, has a time of its own:
-        # whoever closed before others are open would shut new clients out.
+        # The deadline ends the wait for flows. Giving the buckets away, which takes milliseconds, has a time of its
+        # own: whoever closed before others are open would shut new clients out.
         late_ns = now_ns - self._leave_deadline_ns
         if self.left:
             self._stopped = late_ns >= 2 * self.settings.suspect_ns or not self._counted_on(now_ns)

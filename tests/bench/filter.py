@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 from scapy.layers.inet import UDP
 
-from bpf import kernel
+from bpf import hooks, kernel
 from farmd.datapath import Datapath
 from farmd.kit.lock import hold_farm_lock
 from farmd.pins import Pins
@@ -137,7 +137,7 @@ def private_interface() -> Iterator[tuple[Datapath, int, int]]:
             run(f"ip link set {OTHER_END} up")
             run(f"ip address add 10.0.0.1/24 dev {INTERFACE}")
             everything = load_constant("pass", XDP_PASS)
-            kernel.xdp_attach(socket.if_nametoindex(INTERFACE), everything, kernel.XDP_NATIVE)
+            hooks.xdp_attach(socket.if_nametoindex(INTERFACE), everything, hooks.XDP_NATIVE)
             lock = hold_farm_lock("bench")
             datapath = Datapath.open(OTHER_END, "bench", "off")
             program = kernel.object_open(Pins(OTHER_END).folder / "farm_xdp")

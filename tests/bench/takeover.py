@@ -2,9 +2,9 @@
 
     sudo .venv/bin/python -m tests.bench.takeover [--runs N] [--json]
 
-In a lab, with nginx on the nodes, and clients with an address each that ask for a small page again and again. An impatient client gives
-a connection 50 ms and tries again, so that it sees an outage as it is; TCP would try again after a second, and a
-patient client waits for that.
+In a lab, with nginx on the nodes, and clients with an address each that ask for a small page again and again. An
+impatient client gives a connection 50 ms and tries again, so that it sees an outage as it is; TCP would try again after
+a second, and a patient client waits for that.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from lab.network import Lab
 from lab.processes import status_field
 from lab.services import SLOW_BYTES_PER_S
 from lab.topology import FAR, LAN, VIPS
-from lab.waiting import until
 from tests.lab.nodes import NODES, farmctl, owners, status, wait_members
 
 VIP = str(VIPS[0])
@@ -52,7 +51,7 @@ class Figures:
     planned_requests: int = 0
     planned_failed: int = 0
     planned_retried: int = 0
-    """Requests whose SYN fell into the time in which a moving bucket is closed everywhere, and was sent again by TCP."""
+    """Requests whose SYN was sent again by TCP: it fell into the time in which a moving bucket is closed everywhere."""
     planned_broken: int = 0
     """Of the downloads that ran during each planned stop, and during each return."""
     planned_downloads: int = 0
@@ -148,17 +147,13 @@ class Benchmark:
 
     def planned(self) -> None:
         for node in ("n1", "n2"):  # the coordinator, and another
+            self._planned_change(self.lab.stop, node, [other for other in NODES if other != node])
+            self._planned_change(self.lab.start, node, list(NODES))
 
-            def come_back(node: str = node) -> None:
-                self.lab.start(node)
-
-            self._planned_change(lambda node=node: self.lab.stop(node), [other for other in NODES if other != node])  # type: ignore[misc]
-            self._planned_change(come_back, list(NODES))
-
-    def _planned_change(self, change: Callable[[], None], then: list[str]) -> None:
+    def _planned_change(self, change: Callable[[str], None], node: str, then: list[str]) -> None:
         figures = self.figures
         with patient(self.lab) as clients, downloading(self.lab) as files:
-            change()
+            change(node)
             self.lab.wait_converged(*then)
             results = [one.finish(timeout_s=60) for one in files]
         figures.planned_downloads += sum(result["downloads"] for result in results)
@@ -172,15 +167,16 @@ class Benchmark:
         figures = self.figures
         for run in range(min(self.runs, 10)):
             victim = NODES[run % len(NODES)]
-            with measure.duplicates(self.lab, LAN) as near, measure.duplicates(self.lab, FAR) as far:
-                with impatient(self.lab):
-                    self.lab.freeze(victim)
-                    wait_members(self.lab, *(node for node in NODES if node != victim))
-                    self.lab.thaw(victim)
-                    wait_members(self.lab, *NODES)
+            with ExitStack() as ending:
+                watches = [ending.enter_context(measure.duplicates(self.lab, place)) for place in (LAN, FAR)]
+                ending.enter_context(impatient(self.lab))
+                self.lab.freeze(victim)
+                wait_members(self.lab, *(node for node in NODES if node != victim))
+                self.lab.thaw(victim)
+                wait_members(self.lab, *NODES)
             figures.frozen += 1
-            figures.frozen_duplicates += near.result()["duplicates"] + far.result()["duplicates"]
-            figures.frozen_answered += near.result()["answered"] + far.result()["answered"]
+            figures.frozen_duplicates += sum(watch.result()["duplicates"] for watch in watches)
+            figures.frozen_answered += sum(watch.result()["answered"] for watch in watches)
 
 
 def closed_everywhere(lab: Lab, epoch: str) -> list[float]:
@@ -234,8 +230,8 @@ def since_ms(start: float) -> float:
 def machine() -> str:
     """Kernel, processor and cores."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown processor")
-    return f"Linux {os.uname().release}, {os.cpu_count()} x {model}"
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")] or ["processor"]
+    return f"Linux {os.uname().release}, {os.cpu_count()} x {models[0]}"
 
 
 def spread(values: list[float]) -> str:
@@ -244,6 +240,7 @@ def spread(values: list[float]) -> str:
 
 def table(figures: Figures) -> list[tuple[str, str, str]]:
     """What was measured, the figure, and what it must reach."""
+    frozen = f"{figures.frozen_duplicates} of {figures.frozen_answered}"
     return [
         ("power off: gap of the worst client, ms", spread(figures.power_off_gap_ms), "median 500, worst 800"),
         ("  requests failed of other nodes' clients", str(figures.power_off_others_failed), "0"),
@@ -252,7 +249,7 @@ def table(figures: Figures) -> list[tuple[str, str, str]]:
         ("  of them answered at TCP's second try", str(figures.planned_retried), ""),
         ("  broken downloads", f"{figures.planned_broken} of {figures.planned_downloads}", "0"),
         ("moving bucket closed everywhere, ms", spread(figures.closed_everywhere_ms), "worst 5"),
-        (f"{figures.frozen} frozen daemons: duplicate answers", f"{figures.frozen_duplicates} of {figures.frozen_answered}", "0"),
+        (f"{figures.frozen} frozen daemons: duplicate answers", frozen, "0"),
         ("shares: buckets off the exact weight", str(figures.share_error_buckets), "1"),
         ("farmd: resident memory, MB", str(figures.resident_mb), "45"),
         ("farmd: idle, % of a processor", str(figures.idle_cpu_percent), "2"),

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import bpf.layout
-from bpf import kernel, vips
+from bpf import hooks, kernel, vips
 from farmd import pins
 from farmd.attachment import TC_HANDLE, TC_PRIORITY
 from farmd.datapath import Datapath
@@ -79,7 +79,7 @@ def left_behind() -> dict[str, object]:
     every = {
         "pins": [path.name for path in bpffs_folder().glob("farmd/**")],
         "files": [path.name for path in run_folder().glob("*")],
-        "xdp": kernel.xdp_query(ifindex()).program,
+        "xdp": hooks.xdp_query(ifindex()).program,
         "clsact": "clsact" in run(f"tc qdisc show dev {INTERFACE}"),
     }
     return {name: value for name, value in every.items() if value}
@@ -101,7 +101,7 @@ def ifindex() -> int:
 def foreign_xdp() -> None:
     """Leave a program on the interface that is not ours."""
     stranger = load_constant("stranger", verdict=XDP_PASS)
-    kernel.xdp_attach(ifindex(), stranger, kernel.XDP_NATIVE)
+    hooks.xdp_attach(ifindex(), stranger, hooks.XDP_NATIVE)
     os.close(stranger)
 
 
@@ -115,18 +115,18 @@ def test_native_on_a_veth_and_nothing_left() -> None:
 @pytest.mark.parametrize("mode", ["native", "generic", "off"])
 def test_the_mode_that_was_asked_for(mode: str) -> None:
     with opened(mode=mode) as datapath:
-        assert datapath.mode == mode == kernel.xdp_query(ifindex()).mode
+        assert datapath.mode == mode == hooks.xdp_query(ifindex()).mode
     assert left_behind() == {}
 
 
 def test_a_foreign_xdp_program_is_left_alone() -> None:
     foreign_xdp()
-    stranger = kernel.xdp_query(ifindex())
+    stranger = hooks.xdp_query(ifindex())
     assert stranger.mode == "native"
     with opened() as datapath:
         assert datapath.mode == "off"
         assert "another XDP program" in datapath.mode_reason
-        assert kernel.xdp_query(ifindex()) == stranger
+        assert hooks.xdp_query(ifindex()) == stranger
     for mode in ("native", "generic"):
         with pytest.raises(MachineError, match="another XDP program"), opened(mode=mode):
             pass
@@ -137,11 +137,11 @@ def test_foreign_filters_on_the_clsact_qdisc_stay() -> None:
     place = {"priority": 99, "handle": 7}
     with opened():
         program = kernel.object_open(Pins(INTERFACE).folder / "farm_tc")  # any program will do
-        kernel.tc_attach(ifindex(), program, **place)
+        hooks.tc_attach(ifindex(), program, **place)
         os.close(program)
     assert left_behind() == {"clsact": True}
-    assert kernel.tc_query(ifindex(), **place)
-    assert not kernel.tc_query(ifindex(), TC_PRIORITY, TC_HANDLE)
+    assert hooks.tc_query(ifindex(), **place)
+    assert not hooks.tc_query(ifindex(), TC_PRIORITY, TC_HANDLE)
 
 
 def test_a_foreign_clsact_qdisc_stays() -> None:
@@ -187,12 +187,12 @@ def test_addresses_beyond_a_sets_ways_are_refused() -> None:
 def test_a_killed_daemons_slot_is_taken_over_with_its_pins() -> None:
     with daemon() as (process, mode):
         assert mode == "native"
-        before = kernel.xdp_query(ifindex()).program
+        before = hooks.xdp_query(ifindex()).program
         process.kill()
         process.wait()
     assert not farm_lock_is_held("web")
     with opened() as datapath:
-        assert kernel.xdp_query(ifindex()).program == before
+        assert hooks.xdp_query(ifindex()).program == before
         assert datapath.lease_until_ns > 0
     assert left_behind() == {}
 
@@ -250,11 +250,11 @@ def test_a_filter_from_other_sources_is_replaced_unless_in_use(monkeypatch: pyte
         monkeypatch.setattr("bpf.layout.source_digest", lambda: "of another version")
         with pytest.raises(MachineError, match="another version of farmd, and farm web uses it"), opened("shop"):
             pass
-        old = kernel.xdp_query(ifindex()).program
+        old = hooks.xdp_query(ifindex()).program
         process.kill()
         process.wait()
     with opened("web"):
-        assert kernel.xdp_query(ifindex()).program != old
+        assert hooks.xdp_query(ifindex()).program != old
         assert Pins(INTERFACE).read().source == "of another version"
     assert left_behind() == {}
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from lab.measure import downloads
 from lab.network import Lab
-from lab.topology import CLIENTS, LAN
-from tests.lab.nodes import NODES, owners, status
-from tests.lab.watching import watched
+from lab.topology import CLIENTS, FAR, LAN, ROUTER
+from tests.lab.nodes import NODES, farmctl, owners, status
+from tests.lab.watching import VIP, VIP6, watched
 
 pytestmark = pytest.mark.needs_root
 
@@ -53,8 +56,6 @@ def test_the_clients_are_spread_over_the_nodes(farm: Lab) -> None:
 
 
 def test_packets_are_counted_in_their_buckets(farm: Lab) -> None:
-    from tests.lab.nodes import farmctl
-
     before = {node: farmctl(farm, node, "buckets")["packets"] for node in NODES}
     with watched(farm, places=(LAN,), interval_ms=250) as clients:
         pass
@@ -74,3 +75,35 @@ def test_the_switch_never_learns_the_vmac(farm: Lab) -> None:
     assert vmac not in learnt
     assert vmac in farm.exec(LAN, "ip", "neigh").stdout
     assert clients.failures == []
+
+
+@pytest.fixture
+def narrow(farm: Lab) -> Iterator[Lab]:
+    """The way to the far clients takes smaller packets than the nodes think."""
+    farm.exec(ROUTER, "ip", "link", "set", "far", "mtu", "1300")
+    yield farm
+    farm.exec(ROUTER, "ip", "link", "set", "far", "mtu", "1500")
+    for node in NODES:
+        for family in ("-4", "-6"):
+            farm.exec(node, "ip", family, "route", "flush", "cache")
+
+
+@pytest.mark.parametrize(
+    ("target", "counter"), [(VIP, "IcmpInDestUnreachs"), (VIP6, "Icmp6InPktTooBigs")], ids=["IPv4", "IPv6"]
+)
+def test_path_mtu_discovery_reaches_the_clients_node_and_no_other(narrow: Lab, target: str, counter: str) -> None:
+    """The router says "too big" to the VIP; what matters is the client in the packet that it quotes."""
+    before = {node: counted_by_kernel(narrow, node, counter) for node in NODES}
+    with downloads(narrow, FAR, target, downloads=1, bytes=200_000) as running:
+        result = running.finish(timeout_s=20)
+    grown = {node for node in NODES if counted_by_kernel(narrow, node, counter) > before[node]}
+    assert result["complete"] == 1
+    assert grown == {result["each"][0]["node"]}
+
+
+def counted_by_kernel(farm: Lab, node: str, counter: str) -> int:
+    """A counter of the node's network stack (nstat(8))."""
+    line = farm.exec(node, "nstat", "--zeros", "--ignore", counter).stdout.splitlines()[-1]
+    name, count, _ = line.split()
+    assert name == counter
+    return int(count)

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from lab.network import Lab
-from lab.topology import FAR, LAN
 from lab.waiting import until
 from tests.lab.nodes import NODES, members, moves, owners, status, wait_members
-from tests.lab.watching import IMPATIENT_MS, VIP, VIP6, Clients, downloading, wait_answers, watched
+from tests.lab.watching import IMPATIENT_MS, Clients, downloading, wait_answers, watched
 
 pytestmark = pytest.mark.needs_root
 

@@ -72,7 +72,7 @@ def answers_of(clients: Clients, node: str, start: float, end: float) -> list[di
 
 
 def test_many_short_freezes(farm: Lab) -> None:
-    """Around the lease and the suspicion time, where a node may be thawed just before or just after others take over."""
+    """Around the lease and the suspicion time: the node is thawed just before or just after others take over."""
     with watched(farm, timeout_ms=IMPATIENT_MS):
         for pause_s in (0.15, 0.2, 0.25, 0.35, 0.39, 0.4, 0.41, 0.45):
             frozen_at = time.monotonic()

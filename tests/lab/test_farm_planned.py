@@ -16,7 +16,7 @@ pytestmark = pytest.mark.needs_root
 
 
 RETRIED_MAX = 4
-"""For each view. A bucket may be closed everywhere for 5 ms while it moves; so many of the 850 SYNs in a second fall into it."""
+"""For each view: so many of 850 SYNs a second fall into the 5 ms for which a moving bucket may be closed everywhere."""
 
 
 @contextmanager

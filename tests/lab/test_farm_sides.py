@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -54,8 +55,6 @@ def split(farm: Lab, loser: str, winners: str) -> None:
 
 def check_split(farm: Lab, loser: str, winners: str, *, silent: str, served: str) -> None:
     """The silent place's clients are on the losing side and get no answer; the others go on; healing mends it."""
-    import time
-
     with watched(farm, timeout_ms=IMPATIENT_MS) as clients:
         split(farm, loser, winners)
         since = time.monotonic()

@@ -103,17 +103,16 @@ def watched(
     interval_ms: float = INTERVAL_MS,
     timeout_ms: float = PATIENT_MS,
     vips: tuple[str, ...] = (VIP, VIP6),
-    **options: float | str,
 ) -> Iterator[Clients]:
-    """Let `count` clients of each place and family ask every `interval_ms`, each of them having had its first answer."""
-    options |= {"interval_ms": interval_ms, "timeout_ms": timeout_ms, "answer_ms": timeout_ms}
+    """Let `count` clients of each place and family ask every `interval_ms`; each has asked once when this yields."""
     with ExitStack() as ending:
         watches = [ending.enter_context(measure.duplicates(lab, place, vips)) for place in places]
         running, logs = [], []
         for place in places:
             for target in targets:
                 log = f"/run/requests-to-{target}"
-                given = measure.requests(lab, place, target, count=count, log=log, **options)
+                patience = {"timeout_ms": timeout_ms, "answer_ms": timeout_ms}
+                given = measure.requests(lab, place, target, count=count, log=log, interval_ms=interval_ms, **patience)
                 running.append(ending.enter_context(given))
                 logs.append(lab.machine(place).path(log))
         clients = Clients(running, watches, logs)
@@ -144,7 +143,9 @@ class Downloads:
 
 
 @contextmanager
-def downloading(lab: Lab, count: int = 200, seconds: float = 4.0, places: tuple[str, ...] = PLACES) -> Iterator[Downloads]:
+def downloading(
+    lab: Lab, count: int = 200, seconds: float = 4.0, places: tuple[str, ...] = PLACES
+) -> Iterator[Downloads]:
     """Start so many downloads in all, from every place and both families, that take so long; all are established."""
     kinds = [(place, target) for place in places for target in (VIP, VIP6)]
     size = round(seconds * SLOW_BYTES_PER_S)

@@ -49,6 +49,18 @@ def test_a_frozen_node_has_closed_before_others_open(seed: int) -> None:
     settle(cluster)
 
 
+def test_who_could_not_listen_suspects_nobody() -> None:
+    cluster = calm_farm(3, 4)
+    node = cluster.nodes[1]
+    cluster.freeze(1, 600)
+    cluster.run_for(599)
+    node.inbox.clear()  # what had arrived did not fit into the socket
+    assert node.core is not None
+    while node.core.view is not None:  # it may have been left out meanwhile, so it will close when it wakes
+        cluster.run_next()
+    assert not node.core.evidence.suspects(cluster.local(node))
+
+
 @pytest.mark.parametrize("victim", [1, 2])
 def test_a_node_that_hears_but_is_not_heard_closes_before_it_is_left_out(victim: int) -> None:
     cluster = calm_farm(3, victim)

@@ -63,7 +63,7 @@ def test_a_quiet_heartbeat_is_small_and_a_proposal_fits_into_one_packet() -> Non
     assert len(codec.pack_echo(Echo(1, 1)) + codec.pack_state(up(farm, proposal=committed(farm, 1)))) < PAYLOAD_BYTES
 
 
-@pytest.mark.parametrize("length", [0, 1, 16, 17, 20, 40, PROPOSAL_AT, PROPOSAL_AT + 500])
+@pytest.mark.parametrize("length", [0, 1, 16, 17, 20, 40, PROPOSAL_AT, PROPOSAL_AT + 500, -1])
 def test_what_is_cut_off_is_malformed(length: int) -> None:
     whole = codec.pack_echo(None) + codec.pack_state(replace(STATE, proposal=Proposal(VIEW, False, frozenset())))
     with pytest.raises(Malformed, match="node 2"):

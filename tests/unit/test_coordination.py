@@ -25,7 +25,7 @@ def after(base: View, *members: Member, settled: bool, hash_key_id: int = 7) -> 
 def test_a_node_that_fails_in_an_old_view_is_taken_for_dead() -> None:
     """So nobody is silent about flows that were its own: their clients are told by resets."""
     view = after(FIRST, ONE, THREE, settled=True)
-    assert (view.failed, view.moving) == ({2}, 0)
+    assert (view.failed, view.moving) == (frozenset({2}), 0)
 
 
 def test_a_node_that_stays_away_is_taken_for_cut_off() -> None:
@@ -33,7 +33,7 @@ def test_a_node_that_stays_away_is_taken_for_cut_off() -> None:
     without = after(FIRST, ONE, THREE, settled=True)
     assert after(without, ONE, THREE, settled=False).moving == 0
     view = after(without, ONE, THREE, settled=True)
-    assert (view.failed, view.moving) == ({2}, ALL_MOVING)
+    assert (view.failed, view.moving) == (frozenset({2}), ALL_MOVING)
     assert after(replace(view, moving=0), ONE, THREE, settled=True).moving == ALL_MOVING
 
 
