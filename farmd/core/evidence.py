@@ -42,11 +42,18 @@ class Peer:
     confirmed_seq: int = 0
     confirmed_ns: int = 0
     """When we sent the last message that this peer has heard."""
+    granted_ns: int = 0
+    """After a silence: the time up to which it is let off hearing us. Unlike `confirmed_ns` this proves nothing."""
     deaf: bool = False
     """Its newest message echoed an old one of ours: it is losing what we say."""
     state: NodeState | None = None
     candidate: Echo | None = field(default=None)
     """A run not proved yet. We echo it, so that it can prove itself by echoing us."""
+
+    @property
+    def reckoned_ns(self) -> int:
+        """From when on we count its not hearing us."""
+        return max(self.confirmed_ns, self.granted_ns)
 
     def echo(self) -> Echo | None:
         """What our next message to this peer says that we heard from it."""
@@ -98,8 +105,8 @@ class Evidence:
         if returns and now_ns - peer.confirmed_ns >= self.suspect_ns:
             # A new run, or the end of a partition. Whoever follows the older view closes as soon as it hears the other.
             # It gets the time to do so before its deafness counts, or at the first message every node would close.
-            peer.confirmed_ns = now_ns - self.suspect_ns + self.stale_ns
-        peer.deaf = now_ns - peer.confirmed_ns > self.stale_ns
+            peer.granted_ns = now_ns - self.suspect_ns + self.stale_ns
+        peer.deaf = now_ns - peer.reckoned_ns > self.stale_ns
         return True
 
     def _adopts(self, now_ns: int, peer: Peer, heartbeat: Heartbeat) -> bool:

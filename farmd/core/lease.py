@@ -20,7 +20,7 @@ NO_CAP = 2**63 - 1
 
 def cap(settings: Settings, evidence: Evidence, members: frozenset[int], witness_ns: int, now_ns: int) -> int:
     """The latest time at which the lease may end. In the past: a view without us may be in force, close and rejoin."""
-    times = [peer.confirmed_ns for peer in evidence.live(now_ns) if peer.deaf]
+    times = [peer.reckoned_ns for peer in evidence.live(now_ns) if peer.deaf]
     if settings.quorum == "majority":
         times.append(_majority_ns(settings, evidence, now_ns))
     if settings.witness:

@@ -152,8 +152,9 @@ def test_after_a_partition_a_peer_has_time_to_hear_us_before_it_counts_as_deaf()
     kept = proved()
     back = ms(10) + 2 * SUSPECT
     kept.accept(back, beat(2, 2, Echo(OWN, 1)))
-    assert kept.peers[2].confirmed_ns == back - SUSPECT + STALE
+    assert kept.peers[2].reckoned_ns == back - SUSPECT + STALE
     assert kept.peers[2].deaf
+    assert kept.peers[2].confirmed_ns == 0, "a grant is no proof that it has heard us"
 
 
 def test_what_was_sent_is_forgotten_when_no_echo_of_it_counts() -> None:

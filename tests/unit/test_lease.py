@@ -54,6 +54,15 @@ def test_with_a_quorum_the_peers_that_make_a_majority_cap_it() -> None:
     assert cap(settings(1, 5, quorum="majority"), kept, members(5), 0, NOW) == ms(900) + D
 
 
+def test_a_peer_that_returns_has_not_heard_us_yet_and_makes_no_majority() -> None:
+    kept = evidence(3, n2=400, n3=500)
+    for peer in kept.peers.values():
+        peer.granted_ns = ms(700)
+    assert cap(settings(1, 3, quorum="majority"), kept, members(3), 0, NOW) == ms(500) + D
+    assert cap(settings(1, 3, witness=True), kept, members(3), 0, NOW) == ms(400) + D
+    assert cap(settings(1, 3), kept, members(3), 0, NOW) == ms(700) + D
+
+
 def test_of_two_with_a_quorum_each_needs_the_other() -> None:
     kept = evidence(2, n2=600)
     kept.peers[2].heard_ns = NOW - D
