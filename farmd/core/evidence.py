@@ -81,7 +81,7 @@ class Evidence:
         self.suspect_ns = suspect_ns
         self.stale_ns = stale_ns
         self.sent = SentLog(keep_ns=4 * suspect_ns)
-        self.peers = {peer: Peer(peer, now_ns) for peer in peers}
+        self.peers = {peer: Peer(peer, now_ns) for peer in sorted(peers)}
         self.unproved = 0
         """Authentic messages that proved nothing: repeated, overtaken, or of a run that has not heard us."""
 
@@ -141,7 +141,7 @@ class Evidence:
 
     def live(self, now_ns: int) -> list[Peer]:
         """Peers that are proved and heard, in the order of their numbers."""
-        return [peer for _, peer in sorted(self.peers.items()) if peer.live(now_ns, self.suspect_ns)]
+        return [peer for peer in self.peers.values() if peer.live(now_ns, self.suspect_ns)]
 
     def silent(self, peer: Peer, now_ns: int) -> bool:
         return peer.silent(now_ns, self.suspect_ns)

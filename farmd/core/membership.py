@@ -180,9 +180,10 @@ class Membership:
             return
         for peer in self.evidence.live(now_ns):
             state = peer.state
-            if state is None or not coordination.in_force(peer) or self.node in state.members:
+            if state is None or not coordination.in_force(peer) or state.installed <= self.follower.installed:
                 continue
-            if state.installed > self.follower.installed:
+            # A view may count on an earlier run of this node. What this run is to follow it has promised.
+            if self.node not in state.members or state.installed > self.follower.promised:
                 name = self.settings.name_of(peer.id)
                 self._rejoin(f"node {name} follows view {state.installed} without this node")
                 return

@@ -9,7 +9,7 @@ from tests.sim.cluster import Cluster
 from tests.sim.hostility import Hostility, ordeal_for
 from tests.sim.invariants import ExactlyOne, converged, epochs_rise, outsiders_are_silent
 
-TORMENT_MS = 4000
+TORMENT_MS = 3000
 RECOVERY_MS_MAX = 4000
 REST_MS = 500
 LINES_SHOWN = 40
