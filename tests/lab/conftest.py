@@ -24,8 +24,8 @@ def built_farm(request: pytest.FixtureRequest) -> Iterator[Lab]:
     assert len(programs) == 2 * len(NODES)
     yield lab
     lab.down()
-    until(lambda: left_of(lab, known) == [], "process 1 of this machine to bury the dead")
-    until(lambda: not any(map(is_loaded, programs)), "the kernel to forget the filters")
+    until(lambda: left_of(lab, known) == [], "process 1 of this machine to bury the dead", timeout_s=20)
+    until(lambda: not any(map(is_loaded, programs)), "the kernel to forget the filters", timeout_s=20)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -35,14 +36,13 @@ def test_every_client_is_answered_by_one_node_and_always_the_same(farm: Lab) -> 
 def check_counters(farm: Lab, before: dict[str, dict[str, int]], answers: dict[str, int]) -> None:
     """Every answer cost its node at least four packets (SYN, ACK, request, FIN), and each other one as many drops."""
     for node in NODES:
-        counters = status(farm, node)["counters"]
-        passed = sum(counters[name] - before[node][name] for name in ("owned", "filling"))
-        dropped = counters["drop_other"] - before[node]["drop_other"]
+        after = status(farm, node)["counters"]
+        grown = Counter({name: count - before[node][name] for name, count in after.items()})
         elsewhere = sum(count for other, count in answers.items() if other != node)
-        assert passed >= 4 * answers[node]
-        assert dropped >= 4 * elsewhere
-        assert counters["drop_fenced"] == before[node]["drop_fenced"]
-        assert counters["drop_malformed"] == 0
+        # Until the farm has settled after its start, buckets may be filled by their owner and drained by the others.
+        assert grown["owned"] + grown["filling"] >= 4 * answers[node], grown
+        assert grown["drop_other"] + grown["drop_draining"] >= 4 * elsewhere, grown
+        assert grown["drop_fenced"] == grown["drop_malformed"] == 0, grown
 
 
 def test_the_clients_are_spread_over_the_nodes(farm: Lab) -> None:

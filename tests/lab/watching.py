@@ -11,6 +11,7 @@ no scene excuses them.
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -39,10 +40,11 @@ RETRY_S = 0.9
 class Clients:
     """What all clients together saw."""
 
-    def __init__(self, running: list[Measurement], watches: list[Measurement], logs: list[Path]) -> None:
+    def __init__(self, number: int, running: list[Measurement], watches: list[Measurement], logs: list[Path]) -> None:
+        self.number = number
         self._running = running
         self._watches = watches
-        self.logs = logs
+        self._logs = logs
 
     @property
     def each(self) -> dict[str, dict[str, Any]]:
@@ -56,8 +58,19 @@ class Clients:
 
     @property
     def requests(self) -> list[dict[str, Any]]:
-        """Every request: client, start, end, node, error."""
-        return [json.loads(line) for log in self.logs for line in log.read_text().splitlines()]
+        """Every request that is over: client, start, end, node, error."""
+        return self.requests_beyond([0] * len(self._logs))
+
+    def log_sizes(self) -> list[int]:
+        """Where the logs end now."""
+        return [log.stat().st_size for log in self._logs]
+
+    def requests_beyond(self, sizes: list[int]) -> list[dict[str, Any]]:
+        """Requests whose lines in the logs begin beyond these sizes."""
+        texts = [log.read_bytes()[size:] for log, size in zip(self._logs, sizes, strict=True)]
+        # The line that is being written may be there in part only.
+        lines = [line for text in texts for line in text.rpartition(b"\n")[0].splitlines()]
+        return [json.loads(line) for line in lines if line.startswith(b"{")]
 
     @property
     def retried(self) -> int:
@@ -115,15 +128,21 @@ def watched(
                 given = measure.requests(lab, place, target, count=count, log=log, interval_ms=interval_ms, **patience)
                 running.append(ending.enter_context(given))
                 logs.append(lab.machine(place).path(log))
-        clients = Clients(running, watches, logs)
+        clients = Clients(count * len(logs), running, watches, logs)
         yield clients
+        wait_answers(clients, 1)  # what hangs now must not pass for an answer
     clients.check_single_answers()
 
 
 def wait_answers(clients: Clients, rounds: int) -> None:
-    """Until each client has had time to ask so many times again."""
-    wanted = len(clients.requests) + rounds * len(clients.logs) * COUNT
-    until(lambda: len(clients.requests) >= wanted, "the clients to go on asking", timeout_s=30, interval_s=0.05)
+    """Until each client has asked so many times again, and was answered or gave up."""
+    start, sizes = time.monotonic(), clients.log_sizes()
+
+    def asked_again() -> bool:
+        counts = Counter(one["client"] for one in clients.requests_beyond(sizes) if one["start"] > start)
+        return len(counts) == clients.number and min(counts.values()) >= rounds
+
+    until(asked_again, "the clients to go on asking", timeout_s=30, interval_s=0.05)
 
 
 class Downloads:
