@@ -129,7 +129,7 @@ class Demonstration:
         taken = _answers(seen)[VICTIM]
         self.say(
             f"   {VICTIM} answered {taken} new requests meanwhile. {result['complete']} of {result['downloads']} "
-            f"downloads that ran on other nodes came to their end; {self.outcome.rejoin_failed_requests} requests failed."
+            f"downloads that ran elsewhere came to their end; {self.outcome.rejoin_failed_requests} requests failed."
         )
 
     def _planned_stop(self) -> None:

@@ -148,7 +148,7 @@ def test_two_farms_have_each_their_own_slot_and_spread(other: Lab) -> None:
         pass
     assert others.failures == []
     assert others.steady
-    assert all(5 <= len(others.served_by(node)) <= 20 for node in NODES)
+    assert all(0 < len(others.served_by(node)) < 25 for node in NODES)
     assert counted(other) == before
     answer = other.exec("n1", *services.farmctl("status"), check=False)
     assert answer.returncode == 1
