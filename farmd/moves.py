@@ -12,7 +12,7 @@ from typing import Any
 from farmd.core.buckets import OPEN
 from farmd.core.view import Epoch
 
-KEPT = 32
+KEPT = 16
 
 
 @dataclass(slots=True)
@@ -27,24 +27,29 @@ class Move:
 
 
 class Moves:
-    """The newest few."""
+    """The newest few. Recording is cheap, for it happens between a release and its announcement; counting comes later."""
 
     def __init__(self) -> None:
-        self._moves: deque[Move] = deque(maxlen=KEPT)
+        self._switches: deque[tuple[bytes, bytes, Epoch, int]] = deque(maxlen=KEPT)
 
     def record(self, before: bytes, after: bytes, epoch: Epoch, now_ns: int) -> None:
         """A table has replaced another one in the filter, just now."""
-        changes = [(old in OPEN, new in OPEN) for old, new in zip(before, after, strict=True)]
-        closed = changes.count((True, False))
-        opened = changes.count((False, True))
-        if not self._moves or self._moves[-1].epoch != str(epoch):
-            self._moves.append(Move(str(epoch)))
-        move = self._moves[-1]
-        if closed:
-            move.closed, move.closed_ns = closed, now_ns
-        if opened:
-            move.opened, move.opened_ns = opened, now_ns
+        self._switches.append((before, after, epoch, now_ns))
 
     def all(self) -> list[dict[str, Any]]:
         """Oldest first, ready for JSON."""
-        return [asdict(move) for move in self._moves]
+        moves: list[Move] = []
+        for before, after, epoch, now_ns in self._switches:
+            if not moves or moves[-1].epoch != str(epoch):
+                moves.append(Move(str(epoch)))
+            _count(moves[-1], before, after, now_ns)
+        return [asdict(move) for move in moves]
+
+
+def _count(move: Move, before: bytes, after: bytes, now_ns: int) -> None:
+    changes = [(old in OPEN, new in OPEN) for old, new in zip(before, after, strict=True)]
+    closed, opened = changes.count((True, False)), changes.count((False, True))
+    if closed:
+        move.closed, move.closed_ns = closed, now_ns
+    if opened:
+        move.opened, move.opened_ns = opened, now_ns

@@ -28,6 +28,13 @@ from lab.topology import CLIENTS, FAR, LAN, VIPS
 
 VICTIM = "n2"
 CALM_S = 3.0
+AFTERWARDS_S = 1.5
+"""How long the clients go on after a scene: what TCP repeats, it repeats after a second, and belongs to the scene."""
+IMPATIENT_MS = 100.0
+"""What a client gives a connection when a node fails, so that it sees the outage and not TCP's retries."""
+PATIENT_MS = 3000.0
+"""What it gives one in planned scenes. A SYN may fall into the millisecond in which its bucket is on its way from one
+node to another; TCP sends it again, as it does with any SYN that is lost."""
 DOWNLOADS = 100
 DOWNLOAD_BYTES = 1_200_000
 """About six seconds at the 200 kB/s of /slow."""
@@ -107,7 +114,7 @@ class Demonstration:
             off = time.monotonic()
             self.lab.kill(VICTIM)
             self.lab.wait_converged(*self._survivors())
-            time.sleep(1.0)  # what the clients see after the takeover belongs to the scene
+            time.sleep(AFTERWARDS_S)
         seen = [one.result() for one in running]
         self._count(seen)
         gap_ms = max(result["gap_ms"] for result in seen)
@@ -118,10 +125,11 @@ class Demonstration:
     def _come_back(self) -> None:
         self.say(f"\n[bold]3. {VICTIM} comes back[/] while {DOWNLOADS} downloads run")
         files = measure.downloads(self.lab, LAN, str(VIPS[0]), downloads=DOWNLOADS, bytes=DOWNLOAD_BYTES)
-        with files, self._clients() as running:
+        with files, self._clients(PATIENT_MS) as running:
             self.lab.start(VICTIM)
             self.lab.wait_converged(*self.lab.topology.node_names)
             result = files.finish(timeout_s=60)
+            time.sleep(AFTERWARDS_S)
         seen = [one.result() for one in running]
         self._count(seen)
         self.outcome.rejoin_broken_flows = result["downloads"] - result["complete"]
@@ -134,10 +142,11 @@ class Demonstration:
 
     def _planned_stop(self) -> None:
         self.say(f"\n[bold]4. {VICTIM} is stopped the planned way[/] (SIGTERM), and started again")
-        with self._clients() as running:
+        with self._clients(PATIENT_MS) as running:
             self.lab.stop(VICTIM)
             self.lab.start(VICTIM)
             self.lab.wait_converged(*self.lab.topology.node_names)
+            time.sleep(AFTERWARDS_S)
         seen = [one.result() for one in running]
         self._count(seen)
         self.outcome.stop_failed_requests = sum(result["failed"] for result in seen)
@@ -147,9 +156,12 @@ class Demonstration:
     # -- clients -------------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _clients(self) -> Iterator[list[measure.Measurement]]:
+    def _clients(self, timeout_ms: float = IMPATIENT_MS) -> Iterator[list[measure.Measurement]]:
         vip = str(VIPS[0])
-        with measure.requests(self.lab, LAN, vip) as near, measure.requests(self.lab, FAR, vip) as far:
+        with (
+            measure.requests(self.lab, LAN, vip, timeout_ms=timeout_ms) as near,
+            measure.requests(self.lab, FAR, vip, timeout_ms=timeout_ms) as far,
+        ):
             yield [near, far]
 
     def _ask_for(self, seconds: float) -> list[dict[str, Any]]:

@@ -46,7 +46,7 @@ def check_counters(farm: Lab, before: dict[str, dict[str, int]], answers: dict[s
 
 
 def test_the_clients_are_spread_over_the_nodes(farm: Lab) -> None:
-    """256 clients of three equal nodes: 85 each, and with a fair hash outside of these bounds once in 400,000 runs."""
+    """256 clients of three equal nodes: 85 each, and with a fair hash outside of these bounds once in 700,000 runs."""
     with watched(farm, count=CLIENTS, interval_ms=250) as clients:
         pass
     assert all(50 <= len(clients.served_by(node)) <= 125 for node in NODES)
