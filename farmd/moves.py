@@ -27,7 +27,7 @@ class Move:
 
 
 class Moves:
-    """The newest few. Recording is cheap, since it happens between a release and its announcement; counting is later."""
+    """The newest few. Recording is cheap, for it happens between a release and its announcement; who asks counts."""
 
     def __init__(self) -> None:
         self._switches: deque[tuple[bytes, bytes, Epoch, int]] = deque(maxlen=KEPT)
