@@ -106,6 +106,8 @@ class Daemon:
             watching.cancel()
             if self._timer is not None:
                 self._timer.cancel()
+            if self._witness is not None:
+                self._witness.close()
             await control.close()
 
     # -- events in -----------------------------------------------------------------------------------------------------
@@ -140,6 +142,7 @@ class Daemon:
     def leave(self) -> None:
         """A planned stop. Asked a second time: without waiting for flows."""
         notify.stopping()
+        self.replace = False
         now_ns = time.monotonic_ns()
         patience_ns = 0 if self.core.leaving else round(self.config.farm.drain_timeout_s * identity.NS)
         self._step(Leave(now_ns + patience_ns))
@@ -147,7 +150,12 @@ class Daemon:
         self._schedule()
 
     def hand_over(self) -> None:
-        """Leave the view, keep the filter passing old flows, start anew: for a new configuration or version."""
+        """Leave the view, keep the filter passing old flows, start anew: for a new configuration or version.
+
+        Who is asked to stop, before or after, stops.
+        """
+        if self.core.leaving:
+            return
         try:
             load(self._path)
         except FarmError as error:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from farmd.errors import MachineError
 from farmd.kit.lock import farm_lock_is_held, hold_farm_lock, run_folder
 from farmd.pins import Pins, bpffs_folder
 from farmd.slots import Slots
+from lab.waiting import until
 from tests.datapath.conftest import INTERFACE
 from tests.datapath.constant_program import load_constant
 from tests.datapath.farm import XDP_PASS
@@ -65,13 +66,6 @@ def daemon(farm: str = "web", mode: str = "auto", vip: str = str(VIP4)) -> Itera
         process.stdin.close()
         process.stdout.close()
         process.wait(PATIENCE_S)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
 
 
 def left_behind() -> dict[str, object]:
@@ -203,7 +197,7 @@ def test_a_killed_daemons_slot_is_freed_by_whoever_leaves_last() -> None:
         process.wait()
         with pytest.raises(MachineError, match="farm web"):
             shop.configure([VIP4], (), VMAC, NODE_MAC)
-        until(lambda: lease_of("web") < time.monotonic_ns())
+        until(lambda: lease_of("web") < time.monotonic_ns(), "the lease to end", PATIENCE_S)
     assert set(left_behind()) == {"files"}  # the dead daemon's lock, which is held by nobody
     (run_folder() / "web.lock").unlink()
     assert left_behind() == {}
@@ -237,7 +231,7 @@ def test_killed_while_loading_leaves_nothing_half_done() -> None:
         [sys.executable, "-m", "tests.datapath.holder", INTERFACE, "web", "auto", str(VIP4)],
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, cwd=ROOT,
     )  # fmt: skip
-    until(lambda: any(path.name.startswith("%loading") for path in bpffs_folder().glob("farmd/*")))
+    until(lambda: any(bpffs_folder().glob("farmd/%loading*")), "the loader to begin", PATIENCE_S)
     process.kill()
     process.communicate()
     with opened() as datapath:
@@ -327,7 +321,7 @@ def test_a_frame_to_the_vmac_reaches_a_socket(mode: str, namespace: Namespace) -
             datapath.renew(time.monotonic_ns() + LEASE_NS)
             datapath.install(bytes([states["OTHER"]]) * bpf.layout.number("BUCKETS"))
             wire.send(bytes(to_vip(ip4() / udp())))
-            until(lambda: datapath.counters()["drop_other"] == 1)
+            until(lambda: datapath.counters()["drop_other"] == 1, "the drop to be counted", PATIENCE_S)
             datapath.install(bytes([states["OWNED"]]) * bpf.layout.number("BUCKETS"))
             wire.send(bytes(to_vip(ip4() / udp())))
             assert server.recv(100) == b"question"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from farmd.errors import MachineError
 from farmd.kit.lock import Lock, farm_lock_is_held, hold_farm_lock
+from lab.waiting import until
 
 PATIENCE_S = 10
 
@@ -54,7 +54,9 @@ def test_who_waited_holds_the_file_that_others_find(tmp_path: Path) -> None:
 
 def _until_somebody_waits_for(path: Path) -> None:
     """A waiter is a line with an arrow in /proc/locks, see proc_locks(5)."""
-    inode, end = f":{path.stat().st_ino} ", time.monotonic() + PATIENCE_S
-    while not any("->" in line and inode in line for line in Path("/proc/locks").read_text().splitlines()):
-        assert time.monotonic() < end, "nobody waits"
-        time.sleep(0.01)
+    inode, locks = f":{path.stat().st_ino} ", Path("/proc/locks")
+
+    def waits() -> bool:
+        return any("->" in line and inode in line for line in locks.read_text().splitlines())
+
+    until(waits, "somebody to wait for the lock", PATIENCE_S)
