@@ -6,16 +6,13 @@ its type is in `config_rules`.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
-from farmd import config_rules
 from farmd.errors import ConfigError
-from farmd.kit import secret, toml
 from farmd.kit.toml import Address
+from farmd.supervision.schema import Check, Service
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +69,12 @@ class Farm:
     """How long a node that leaves waits for its established connections, in seconds, 0 to 86,400.
 
     A minute ends nearly all requests and keeps a reboot short.
+    """
+
+    drain_ahead_s: float = 0.0
+    """How long a planned drain or stop is announced on the health page before buckets move, in seconds, 0 to 3600.
+
+    Load balancers that ask every few seconds then send new clients elsewhere while this node still answers.
     """
 
     @property
@@ -165,6 +168,12 @@ class Config:
     rules: tuple[Rule, ...] = field(default=(), metadata={"key": "rule"})
     """[[rule]], any number."""
 
+    services: tuple[Service, ...] = field(default=(), metadata={"key": "service"})
+    """[[service]], any number."""
+
+    checks: tuple[Check, ...] = field(default=(), metadata={"key": "check"})
+    """[[check]], any number."""
+
     timing: Timing = Timing()
     """[timing]"""
 
@@ -182,15 +191,3 @@ class Config:
                 return node
         names = ", ".join(node.name for node in self.nodes)
         raise ConfigError("node", f"farm {self.farm.name} has no node {name!r}; its nodes are {names}")
-
-
-def load(path: Path) -> Config:
-    """Read and validate a configuration file.
-
-    Raises ConfigError with the path of the key at fault, or the file's own when it cannot be read or is not TOML.
-    Nothing but this file and the key files it names is touched.
-    """
-    read_key = functools.partial(secret.read_key, folder=path.parent)
-    config = toml.read(toml.parse(path), Config, {bytes: read_key})
-    config_rules.check(config)
-    return config

@@ -5,13 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Iterable
 from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING
 
+from farmd.config import Config, Farm, Node, Rule, Timing
 from farmd.errors import ConfigError
 from farmd.kit.toml import Address
-
-if TYPE_CHECKING:
-    from farmd.config import Config, Farm, Node, Rule, Timing
 
 NODES_MAX = 32
 """Each of them still owns 32 of the 1024 buckets, so that shares stay fine; Microsoft's NLB ends here too."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+import time
+from typing import TYPE_CHECKING, Any
 
 from farmd.config import Config, Node
 from farmd.core import coordination
@@ -11,14 +12,15 @@ from farmd.core.buckets import State
 from farmd.core.events import Status
 from farmd.core.membership import Membership
 from farmd.core.view import BUCKETS
-from farmd.datapath import Datapath
-from farmd.heartbeats import Heartbeats
+
+if TYPE_CHECKING:
+    from farmd.daemon import Daemon
 
 
-def snapshot(
-    config: Config, node: Node, core: Membership, datapath: Datapath, heartbeats: Heartbeats, now_ns: int
-) -> dict[str, Any]:
+def snapshot(daemon: Daemon) -> dict[str, Any]:
     """The answer to `farmctl status`."""
+    config, node, core, datapath = daemon.config, daemon.node, daemon.core, daemon.datapath
+    now_ns = time.monotonic_ns()
     return {
         "farm": config.farm.name,
         "node": node.name,
@@ -36,19 +38,21 @@ def snapshot(
         "moving": core.view.moving.bit_count() if core.view is not None else 0,
         "members": [_member(config, core, other, now_ns) for other in config.nodes],
         "counters": datapath.counters(),
-        "refused": dict(sorted(heartbeats.refused.items())) | {"Unproved": core.evidence.unproved},
+        "refused": dict(sorted(daemon.heartbeats.refused.items())) | {"Unproved": core.evidence.unproved},
+        "moves": daemon.moves.all(),
     }
 
 
-def buckets(config: Config, core: Membership, datapath: Datapath) -> dict[str, Any]:
+def buckets(daemon: Daemon) -> dict[str, Any]:
     """The answer to `farmctl buckets`: for each bucket its owner's name, its state here and the packets accepted."""
-    names = {other.id: other.name for other in config.nodes}
+    core = daemon.core
+    names = {other.id: other.name for other in daemon.config.nodes}
     owners = core.view.owners if core.view is not None else bytes(BUCKETS)
     return {
         "epoch": str(core.follower.installed),
         "owners": [names.get(owner) for owner in owners],
         "states": [State(state).name.lower() for state in core.follower.table],
-        "packets": datapath.bucket_packets(),
+        "packets": daemon.datapath.bucket_packets(),
     }
 
 

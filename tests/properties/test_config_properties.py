@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farmd import config
+from farmd import config_file
 from farmd.config import Config, Farm, Node, Rule, Timing
 from farmd.errors import ConfigError
 from farmd.kit import secret
@@ -112,7 +112,7 @@ def configurations(draw: st.DrawFn) -> tuple[dict[str, Any], Config]:
         "witness": tuple(farm["witness"]),
         "keys": tuple(secret.read_key(text, "", Path("/")) for text in texts),
     }
-    expected = Config(Farm(**arguments), nodes, draw(rules()), draw(timings()))
+    expected = Config(Farm(**arguments), nodes, draw(rules()), timing=draw(timings()))
     return tabled(expected, farm), expected
 
 
@@ -129,7 +129,7 @@ def tabled(expected: Config, farm: dict[str, Any]) -> dict[str, Any]:
 def test_a_valid_configuration_is_read_as_it_was_meant(path: Path, drawn: tuple[dict[str, Any], Config]) -> None:
     table, expected = drawn
     path.write_bytes(document(table))
-    assert config.load(path) == expected
+    assert config_file.load(path) == expected
 
 
 # Anything else.
@@ -159,7 +159,7 @@ values = st.recursive(
 
 def refusal(path: Path) -> ConfigError | None:
     try:
-        config.load(path)
+        config_file.load(path)
     except ConfigError as error:
         return error
     return None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from farmd import config
+from farmd import config_file
 from farmd.config import Config, Farm, Node, Rule, Timing
 from farmd.errors import ConfigError
 
@@ -43,7 +43,7 @@ VALID = FARM + NODE_1 + NODE_2 + RULE
 def load(folder: Path, text: str) -> Config:
     path = folder / "web.toml"
     path.write_text(text)
-    return config.load(path)
+    return config_file.load(path)
 
 
 def fault(folder: Path, text: str) -> ConfigError:
@@ -257,7 +257,7 @@ def test_timing_on_the_limits_is_accepted(tmp_path: Path, timing: str) -> None:
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"absent\.toml: there is no such file"):
-        config.load(tmp_path / "absent.toml")
+        config_file.load(tmp_path / "absent.toml")
 
 
 def test_a_syntax_error_has_its_line(tmp_path: Path) -> None:

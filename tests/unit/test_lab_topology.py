@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from farmd.config import load
+from farmd.config_file import load
 from lab import cuts, services
 from lab.errors import LabError
 from lab.state import State

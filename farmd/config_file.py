@@ -1,0 +1,22 @@
+"""Reading a configuration: the file, its types (kit.toml), its rules (config_rules)."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from farmd import config_rules
+from farmd.config import Config
+from farmd.kit import secret, toml
+
+
+def load(path: Path) -> Config:
+    """Read and validate a configuration file.
+
+    Raises ConfigError with the path of the key at fault, or the file's own when it cannot be read or is not TOML.
+    Nothing but this file and the key files it names is touched.
+    """
+    read_key = functools.partial(secret.read_key, folder=path.parent)
+    config = toml.read(toml.parse(path), Config, {bytes: read_key})
+    config_rules.check(config)
+    return config

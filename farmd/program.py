@@ -1,0 +1,115 @@
+"""The command `farmd`: takes this machine into the farm, serves, and takes it out again."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from farmd import identity, links
+from farmd.config import Config, Node
+from farmd.config_file import load
+from farmd.core.buckets import CLOSED, State
+from farmd.core.view import BUCKETS
+from farmd.daemon import HANDOVER_VARIABLE, Daemon, served_before
+from farmd.datapath import Datapath
+from farmd.errors import FarmError, MachineError
+from farmd.heartbeats import Heartbeats
+from farmd.kit import log as logs
+from farmd.kit.lock import hold_farm_lock
+
+log = logging.getLogger("farmd")
+
+REALTIME_PRIORITY = 50
+HANDOVER_LEASE_NS = 10 * identity.NS
+"""How long a daemon that replaces itself lets old flows pass: ample for a start, short if it never comes."""
+
+
+def serve(path: Path, config: Config, node: Node) -> bool:
+    """Takes this machine into the farm and out again. True if the program shall start anew."""
+    farm = config.farm
+    mac = links.interface_mac(farm.interface)
+    # Later than every earlier start's, also across a reboot, as long as the clock is not set back; and if it is, peers
+    # accept any number that is new to them.
+    incarnation = time.time_ns()
+    heartbeats = Heartbeats(config, node, incarnation)
+    with contextlib.ExitStack() as undo:
+        undo.callback(heartbeats.close)
+        datapath = Datapath.open(farm.interface, farm.name, farm.xdp)
+        keep = False
+        undo.callback(lambda: datapath.close(keep=keep))
+        if not served_before():
+            datapath.renew(0)
+            datapath.install(CLOSED)
+        datapath.configure(farm.vips, config.rules, farm.vmac, mac)
+        machine = links.Links(farm.name, farm.interface, farm.vips, farm.vmac)
+        machine.up()
+        undo.callback(lambda: None if keep else machine.down())
+        log.info("node %s of farm %s on %s, xdp %s (%s)", node.name, farm.name, farm.interface, datapath.mode,
+                 datapath.mode_reason)  # fmt: skip
+        daemon = Daemon(path, config, node, datapath, heartbeats, incarnation)
+        with _punctual():
+            asyncio.run(daemon.run())
+        keep = daemon.replace
+        if keep:
+            datapath.install(bytes([State.DRAINING]) * BUCKETS)
+            datapath.renew(time.monotonic_ns() + HANDOVER_LEASE_NS)
+    return keep
+
+
+@contextlib.contextmanager
+def _punctual() -> Iterator[None]:
+    """Real-time priority, as corosync and keepalived have it: load on the machine must not fence the node. Only while
+    serving; starting and cleaning up may take their time, and must not take anybody else's.
+    """
+    gc.collect()
+    gc.freeze()  # what start-up made stays; collections look only at the little that comes after
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(REALTIME_PRIORITY))
+    except OSError as error:
+        log.warning("no real-time priority (%s): a loaded machine may be fenced", error.strerror)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser("farmd", description="One node of a farm that shares a virtual IP.")
+    parser.add_argument("--config", type=Path, required=True, help="the farm's TOML file")
+    parser.add_argument("--node", help="which of its nodes this is (default: the one with this machine's addresses)")
+    parser.add_argument("--log-level", choices=logs.LEVELS, default="info")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """The command `farmd`."""
+    arguments = _arguments()
+    logs.start(arguments.log_level)
+    try:
+        config = load(arguments.config)
+        if os.geteuid() != 0:
+            raise MachineError("farmd must run as root: it attaches a filter to a network interface")
+        node = identity.find_node(config, arguments.node)
+        lock = hold_farm_lock(config.farm.name)
+        try:
+            again = serve(arguments.config, config, node)
+        finally:
+            lock.release()
+    except FarmError as error:
+        sys.exit(f"farmd: {error}")
+    if again:
+        os.environ[HANDOVER_VARIABLE] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+if __name__ == "__main__":
+    main()

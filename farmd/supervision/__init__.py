@@ -1,0 +1,1 @@
+"""The application of a node: its services and its checks."""
