@@ -41,8 +41,9 @@ class Requests:
                 group.create_task(self._client(source, number * step))
 
     async def _client(self, source: str, delay_s: float) -> None:
-        await asyncio.sleep(delay_s)
+        due = now() + delay_s
         while True:
+            await asyncio.sleep(due - now())
             start = now()
             node, error = await self._try(source)
             end = now()
@@ -56,7 +57,8 @@ class Requests:
             self.untried.discard(source)
             if not self.untried:
                 self.ready.set()
-            await asyncio.sleep(max(0.0, start + self.arguments.interval_ms / 1000 - end))
+            # Small delays do not add up, so the rate is kept; after a long one nothing is made up for.
+            due = max(due + self.arguments.interval_ms / 1000, end)
 
     async def _try(self, source: str) -> tuple[str, str | None]:
         """The node that answered, or the error."""
