@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from farmd import status
 from farmd.core.events import Command
+from farmd.core.supervisor_events import Wish
 from farmd.errors import MachineError
+from farmd.events import KEPT
+from farmd.health import checks, services
+from farmd.kit.control_server import Lines
 
 if TYPE_CHECKING:
     from farmd.daemon import Daemon
@@ -18,7 +23,7 @@ class Answers:
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
 
-    async def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+    async def answer(self, request: dict[str, Any]) -> dict[str, Any] | Lines:
         """The answer to one request; MachineError, with a sentence, if it makes no sense here."""
         verb = request["verb"]
         match verb:
@@ -26,16 +31,41 @@ class Answers:
                 return status.snapshot(self._daemon)
             case "buckets":
                 return status.buckets(self._daemon)
+            case "watch":
+                return self._daemon.watching.lines(buckets=request.get("buckets") is True)
             case "drain" | "undrain":
                 return self._command(Command(self._node(request), drained=verb == "drain"))
             case "weight":
                 return self._command(Command(self._node(request), weight=_weight(request)))
+            case "start" | "stop" | "restart":
+                return self._wish(Wish(self._service(request), verb))
+            case "checks":
+                now_ns = time.monotonic_ns()
+                return {"services": services(self._daemon, now_ns), "checks": checks(self._daemon, now_ns)}
+            case "events":
+                return {"events": self._daemon.events.newest(_last(request))}
         raise MachineError(f"farmd knows no verb {verb}")
 
     def _command(self, command: Command) -> dict[str, Any]:
         self._daemon.step(command)
         self._daemon.schedule()
         return {"epoch": str(self._daemon.core.follower.installed)}
+
+    def _wish(self, wish: Wish) -> dict[str, Any]:
+        if self._daemon.core.leaving:
+            raise MachineError("farmd is about to end; services follow its orders only while it stays")
+        self._daemon.wish(wish)
+        return {"epoch": str(self._daemon.core.follower.installed)}
+
+    def _service(self, request: dict[str, Any]) -> str:
+        name, known = request.get("service"), self._daemon.config.services
+        for service in known:
+            if service.name == name and not service.managed:
+                raise MachineError(f"service {name} is only watched here (managed = false)")
+            if service.name == name:
+                return service.name
+        names = ", ".join(service.name for service in known if service.managed) or "none"
+        raise MachineError(f"farm {self._daemon.config.farm.name} has no service {name}; it has {names}")
 
     def _node(self, request: dict[str, Any]) -> int:
         name = request.get("node")
@@ -45,6 +75,13 @@ class Answers:
                 return node.id
         names = ", ".join(node.name for node in config.nodes)
         raise MachineError(f"farm {config.farm.name} has no node {name}; it has {names}")
+
+
+def _last(request: dict[str, Any]) -> int:
+    last = request.get("last", KEPT)
+    if type(last) is not int or last < 1:
+        raise MachineError("the number of events is a whole number, at least 1")
+    return last
 
 
 def _weight(request: dict[str, Any]) -> int:

@@ -7,6 +7,7 @@ we do not see, and what we do not decide (everything not for a VIP) goes on to t
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from dataclasses import dataclass
@@ -41,17 +42,17 @@ def attach(ifindex: int, pins: Pins, wanted: str) -> Mode:
 
 def detach(ifindex: int, pins: Pins) -> None:
     """Take off what is ours, the clsact qdisc too if it is ours and nobody else uses it."""
-    _detach_xdp(ifindex, hooks.xdp_query(ifindex))
-    if _our_tc(ifindex):
+    _detach_xdp(ifindex, pins, hooks.xdp_query(ifindex))
+    if _our_tc(ifindex, pins):
         hooks.tc_detach(ifindex, TC_PRIORITY, TC_HANDLE)
     if pins.read().clsact_is_ours and clsact.has_clsact(ifindex) and clsact.is_empty(ifindex):
         hooks.clsact_destroy(ifindex)
 
 
-def current_mode(ifindex: int) -> str:
+def current_mode(ifindex: int, pins: Pins) -> str:
     """Where our XDP program runs: native or generic, or off."""
     there = hooks.xdp_query(ifindex)
-    return there.mode if _is_ours(there.program, "farm_xdp") else "off"
+    return there.mode if _is_ours(pins, there.program, "farm_xdp") else "off"
 
 
 def _attach_xdp(ifindex: int, pins: Pins, wanted: str) -> Mode:
@@ -59,8 +60,7 @@ def _attach_xdp(ifindex: int, pins: Pins, wanted: str) -> Mode:
     has to copy it besides when its headroom is small. Deciding in TC gives the same at a lower price.
     """
     there = hooks.xdp_query(ifindex)
-    ours = _is_ours(there.program, "farm_xdp")
-    if there.program and not ours:
+    if there.program and not _is_ours(pins, there.program, "farm_xdp"):
         reason = f"another XDP program (id {there.program}) is on the interface"
         if wanted in _XDP_FLAGS:
             raise MachineError(f"xdp = {wanted} is not possible: {reason}")
@@ -70,7 +70,7 @@ def _attach_xdp(ifindex: int, pins: Pins, wanted: str) -> Mode:
     try:
         if there.mode == target and there.program == (kernel.program(pinned).id if pinned else 0):
             return Mode(target, _reason(wanted))
-        _detach_xdp(ifindex, there)
+        _detach_xdp(ifindex, pins, there)
         if target == "off":
             return Mode("off", "as configured")
         hooks.xdp_attach(ifindex, pinned, _XDP_FLAGS[target])
@@ -89,10 +89,10 @@ def _reason(wanted: str) -> str:
     return "the best that the interface can do" if wanted == "auto" else "as configured"
 
 
-def _detach_xdp(ifindex: int, there: hooks.Xdp) -> None:
-    if not _is_ours(there.program, "farm_xdp"):
+def _detach_xdp(ifindex: int, pins: Pins, there: hooks.Xdp) -> None:
+    fd = _open_ours(pins, there.program, "farm_xdp")
+    if fd is None:
         return
-    fd = kernel.program_open(there.program)
     try:
         hooks.xdp_detach(ifindex, fd, _XDP_FLAGS[there.mode])
     finally:
@@ -104,7 +104,7 @@ def _attach_tc(ifindex: int, pins: Pins) -> None:
         pins.note_clsact()
         hooks.clsact_create(ifindex)
     there = hooks.tc_query(ifindex, TC_PRIORITY, TC_HANDLE)
-    if there and not _our_tc(ifindex):
+    if there and not _our_tc(ifindex, pins):
         raise MachineError(
             f"another program (id {there}) has our place on TC ingress (priority {TC_PRIORITY}, handle {TC_HANDLE:#x})"
         )
@@ -116,18 +116,36 @@ def _attach_tc(ifindex: int, pins: Pins) -> None:
         os.close(fd)
 
 
-def _our_tc(ifindex: int) -> bool:
-    return _is_ours(hooks.tc_query(ifindex, TC_PRIORITY, TC_HANDLE), "farm_tc")
+def _our_tc(ifindex: int, pins: Pins) -> bool:
+    return _is_ours(pins, hooks.tc_query(ifindex, TC_PRIORITY, TC_HANDLE), "farm_tc")
 
 
-def _is_ours(program: int, name: str) -> bool:
-    """By name, not by the pin: pins that were lost, with their mount namespace perhaps, leave a program that nobody
-    can renew a lease for and that must give way to a new one.
+def _is_ours(pins: Pins, program: int, name: str) -> bool:
+    fd = _open_ours(pins, program, name)
+    if fd is None:
+        return False
+    os.close(fd)
+    return True
+
+
+def _open_ours(pins: Pins, program: int, name: str) -> int | None:
+    """A descriptor of the program that an interface has, if it is ours: pinned by us, or else of our name.
+
+    Pins that were lost, with their mount namespace perhaps, leave a program that nobody can renew a lease for and that
+    must give way to a new one. Only that takes CAP_SYS_ADMIN; without it, such a program is another's.
     """
     if not program:
-        return False
-    fd = kernel.program_open(program)
-    try:
-        return kernel.program(fd).name == name
-    finally:
+        return None
+    with contextlib.suppress(FileNotFoundError):
+        fd = kernel.object_open(pins.folder / name)
+        if kernel.program(fd).id == program:
+            return fd
         os.close(fd)
+    try:
+        fd = kernel.program_open(program)
+    except PermissionError:
+        return None
+    if kernel.program(fd).name == name:
+        return fd
+    os.close(fd)
+    return None

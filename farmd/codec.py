@@ -1,7 +1,8 @@
 """Heartbeats as bytes: what the envelope (farmd.kit.wire) carries.
 
-    echo for the receiver   u8 kind (0 none, 1 noticed, 2 proved), u64 incarnation, u64 seq
+    echo for the receiver   u8 kind (0 none, 1 noticed, 2 proved), u64 incarnation, u64 seq, u32 held (microseconds)
     state of the sender     the same bytes for every receiver, so they are packed once for each broadcast
+    traffic of the sender   u32 accepted, u32 dropped, u32 fenced, each in packets per second; shown to people only
 
 Integers are big-endian; lists are preceded by their length in one byte. A proposal is the only large part: a byte for
 each bucket's owner and a bit for each moving bucket.
@@ -11,23 +12,29 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable
+from dataclasses import astuple
+from itertools import pairwise
 from typing import TypeVar
 
 from farmd.core.events import Echo, Heartbeat, NodeState, Order, Proposal, Status
 from farmd.core.view import BUCKETS, Epoch, Member, View
 from farmd.errors import Malformed
 from farmd.kit.wire import Frame
+from farmd.traffic import Traffic
 
-_ECHO = struct.Struct(">BQQ")
+_ECHO = struct.Struct(">BQQI")
 _HEAD = struct.Struct(">BBH")
+_TRAFFIC = struct.Struct(">III")
 _EPOCH = struct.Struct(">IB")
 _ORDER = struct.Struct(">BIBBh")
 _MEMBER = struct.Struct(">BHB")
 _KEY = struct.Struct(">I")
 _MOVING_BYTES = BUCKETS // 8
 
-_LEAVING, _FIT, _FLOWS, _HOLDS, _PROPOSES, _COMMITTED = (1 << bit for bit in range(6))
+_READY, _DRAINING, _FIT, _FLOWS, _HOLDS, _PROPOSES, _COMMITTED = (1 << bit for bit in range(7))
 _NO_WEIGHT = -1
+RATE_MAX = 2**32 - 1
+"""More packets in a second than any interface brings."""
 
 T = TypeVar("T")
 
@@ -35,14 +42,15 @@ T = TypeVar("T")
 def pack_echo(echo: Echo | None) -> bytes:
     """What the receiver is told about its own words."""
     if echo is None:
-        return _ECHO.pack(0, 0, 0)
-    return _ECHO.pack(2 if echo.proved else 1, echo.incarnation, echo.seq)
+        return _ECHO.pack(0, 0, 0, 0)
+    return _ECHO.pack(2 if echo.proved else 1, echo.incarnation, echo.seq, echo.held_us)
 
 
 def pack_state(state: NodeState) -> bytes:
     """What every receiver is told about the sender."""
     flags = (
-        _LEAVING * state.leaving
+        _READY * state.ready
+        | _DRAINING * state.draining
         | _FIT * state.fit
         | _FLOWS * state.flows
         | _HOLDS * state.holds
@@ -55,6 +63,8 @@ def pack_state(state: NodeState) -> bytes:
             *(_pack_epoch(epoch) for epoch in (state.installed, state.promised, state.released)),
             _pack_ids(state.members),
             _pack_ids(state.dispensable),
+            bytes([len(state.failing)]),
+            *(_pack_name(name) for name in state.failing),
             bytes([len(state.orders)]),
             *(_pack_order(order) for order in state.orders),
             b"" if state.proposal is None else _pack_ids(state.proposal.losers) + _pack_view(state.proposal.view),
@@ -62,16 +72,22 @@ def pack_state(state: NodeState) -> bytes:
     )
 
 
-def unpack(frame: Frame) -> Heartbeat:
-    """The heartbeat in an authentic frame. Raises Malformed if the sender wrote nonsense."""
+def pack_traffic(traffic: Traffic) -> bytes:
+    """What the sender's filter does; the same for every receiver."""
+    return _TRAFFIC.pack(*(min(rate, RATE_MAX) for rate in astuple(traffic)))
+
+
+def unpack(frame: Frame) -> tuple[Heartbeat, Traffic]:
+    """What is in an authentic frame. Raises Malformed if the sender wrote nonsense."""
     reader = _Reader(frame.payload)
     try:
         echo = _read_echo(reader)
         state = _read_state(reader)
+        traffic = Traffic(*reader.take(_TRAFFIC))
         reader.end()
     except (struct.error, IndexError, ValueError, AssertionError) as error:
         raise Malformed(f"node {frame.sender} sent a heartbeat that makes no sense ({error})") from None
-    return Heartbeat(frame.sender, frame.incarnation, frame.seq, echo, state)
+    return Heartbeat(frame.sender, frame.incarnation, frame.seq, echo, state), traffic
 
 
 class _Reader:
@@ -120,11 +136,28 @@ def _read_ids(reader: _Reader) -> frozenset[int]:
     return frozenset(reader.bytes(count))
 
 
+def _pack_name(name: str) -> bytes:
+    text = name.encode()
+    return bytes([len(text)]) + text
+
+
+def _read_name(reader: _Reader) -> str:
+    (count,) = reader.bytes(1)
+    return reader.bytes(count).decode()
+
+
+def _read_failing(reader: _Reader) -> tuple[str, ...]:
+    names = reader.list(lambda: _read_name(reader))
+    if any(one >= next_one for one, next_one in pairwise(names)):
+        raise ValueError("names out of order")
+    return names
+
+
 def _read_echo(reader: _Reader) -> Echo | None:
-    kind, incarnation, seq = reader.take(_ECHO)
+    kind, incarnation, seq, held_us = reader.take(_ECHO)
     if kind > 2:
         raise ValueError(f"unknown echo {kind}")
-    return Echo(incarnation, seq, proved=kind == 2) if kind else None
+    return Echo(incarnation, seq, kind == 2, held_us) if kind else None
 
 
 def _pack_order(order: Order) -> bytes:
@@ -172,6 +205,7 @@ def _read_state(reader: _Reader) -> NodeState:
     status, flags, weight = reader.take(_HEAD)
     installed, promised, released = (_read_epoch(reader) for _ in range(3))
     members, dispensable = _read_ids(reader), _read_ids(reader)
+    failing = _read_failing(reader)
     orders = reader.list(lambda: _read_order(reader))
     proposal = None
     if flags & _PROPOSES:
@@ -180,7 +214,9 @@ def _read_state(reader: _Reader) -> NodeState:
     return NodeState(
         status=Status(status),
         weight=weight,
-        leaving=bool(flags & _LEAVING),
+        ready=bool(flags & _READY),
+        failing=failing,
+        draining=bool(flags & _DRAINING),
         fit=bool(flags & _FIT),
         flows=bool(flags & _FLOWS),
         installed=installed,

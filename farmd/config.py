@@ -177,6 +177,12 @@ class Config:
     timing: Timing = Timing()
     """[timing]"""
 
+    @property
+    def stop_within_s(self) -> float:
+        """The longest that a planned stop takes, in seconds, with some time for what lies between."""
+        services_s = sum(service.stop_timeout_s for service in self.services)
+        return self.farm.drain_ahead_s + self.farm.drain_timeout_s + services_s + 10
+
     def node(self, id: int) -> Node:
         """The node with this id; KeyError when there is none."""
         for node in self.nodes:

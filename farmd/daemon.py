@@ -24,6 +24,7 @@ from farmd.core.events import (
     Broadcast,
     Event,
     Flows,
+    Health,
     Install,
     Lease,
     Leave,
@@ -31,17 +32,24 @@ from farmd.core.events import (
     Received,
     Stop,
     Tick,
+    TookOver,
     WitnessAnswered,
 )
 from farmd.core.membership import Membership
+from farmd.core.supervisor_events import Quit, Surroundings, Wish
 from farmd.core.view import BUCKETS
 from farmd.datapath import Datapath
 from farmd.errors import FarmError
+from farmd.events import Events
 from farmd.heartbeats import Heartbeats
 from farmd.kit import notify
 from farmd.kit.control_server import ControlServer
 from farmd.kit.lock import run_folder
 from farmd.moves import Moves
+from farmd.supervising import Supervising
+from farmd.takeovers import Takeovers
+from farmd.traffic import Meter
+from farmd.watching import Watching
 from farmd.witness import Witness
 
 log = logging.getLogger("farmd")
@@ -68,10 +76,19 @@ class Daemon:
         self._key_in_filter: int | None = None
         self._table = CLOSED
         self.moves = Moves()
+        self.takeovers = Takeovers()
+        self.meter = Meter()
+        self.watching = Watching(self)
         self._witness = Witness(config.farm.witness) if config.farm.witness else None
         settings = identity.settings(config, node)
-        self.core = Membership(settings, incarnation, time.monotonic_ns(), flows=served_before())
         self._stopped = asyncio.Event()
+        self._left = False
+        self.events = Events()
+        self.supervising = Supervising(
+            config, on_health=self._take_health, on_remark=self._remark, on_finished=self._stopped.set
+        )
+        ready = self.supervising.core.ready
+        self.core = Membership(settings, incarnation, time.monotonic_ns(), flows=served_before(), ready=ready)
         self._look_again = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -89,6 +106,7 @@ class Daemon:
         control = ControlServer(run_folder() / f"{self.config.farm.name}.sock", Answers(self).answer)
         await control.start()
         watching = asyncio.create_task(self._watch_flows())
+        await self.supervising.start()
         notify.ready()
         self._tick()
         try:
@@ -99,6 +117,7 @@ class Daemon:
                 self._timer.cancel()
             if self._witness is not None:
                 self._witness.close()
+            await self.supervising.close()
             await control.close()
 
     # -- events in -----------------------------------------------------------------------------------------------------
@@ -119,6 +138,8 @@ class Daemon:
         self.step(Tick())
         if self._witness is not None and self.core.in_doubt(time.monotonic_ns()):
             self._witness.probe(time.monotonic_ns())
+        if self.meter.due(time.monotonic_ns()):
+            self.meter.read(time.monotonic_ns(), self.datapath.counters())
         notify.watchdog()
         self.schedule()
 
@@ -132,11 +153,19 @@ class Daemon:
 
     def leave(self) -> None:
         """A planned stop. Asked a second time: without waiting for flows."""
-        notify.stopping()
+        notify.stopping(self.config.stop_within_s)
         self.replace = False
         now_ns = time.monotonic_ns()
-        patience_ns = 0 if self.core.leaving else round(self.config.farm.drain_timeout_s * identity.NS)
-        self.step(Leave(now_ns + patience_ns))
+        farm = self.config.farm
+        self.supervising.step(Quit(forced=self.core.leaving))
+        patience_s = 0 if self.core.leaving else farm.drain_ahead_s + farm.drain_timeout_s
+        self.step(Leave(now_ns + round(patience_s * identity.NS)))
+        self._look_again.set()
+        self.schedule()
+
+    def wish(self, wish: Wish) -> None:
+        """What an operator wants of a service."""
+        self.supervising.step(wish)
         self._look_again.set()
         self.schedule()
 
@@ -160,13 +189,18 @@ class Daemon:
         """Hands the core an event and carries out what it answers with."""
         for action in self.core.step(time.monotonic_ns(), event):
             self._execute(action)
+        core = self.core
+        if self._left or not self.supervising.idle:
+            around = Surroundings(core.released, core.flows, core.everyone_fails, self._left)
+            self.supervising.look_around(around)
+        self.watching.notice()
 
     # -- actions out ---------------------------------------------------------------------------------------------------
 
     def _execute(self, action: Action) -> None:
         match action:
             case Broadcast():
-                self.heartbeats.send(action)
+                self.heartbeats.send(action, self.meter.traffic)
             case Lease(until_ns):
                 self.datapath.renew(until_ns)
             case Install(states, hash_key_id, epoch):
@@ -174,10 +208,22 @@ class Daemon:
                 self.datapath.install(states)
                 self.moves.record(self._table, states, epoch, time.monotonic_ns())
                 self._table = states
-            case Note(text):
-                log.info("%s", text)
-            case Stop():
+            case Note(epoch, text):
+                log.info("epoch=%s %s", epoch, text)
+                self.events.record(epoch, text)
+            case TookOver(_, silence_ns):
+                self.takeovers.record(silence_ns)
+            case Stop() if self.replace:
                 self._stopped.set()
+            case Stop():
+                self._left = True
+
+    def _take_health(self, health: Health) -> None:
+        self.step(health)
+        self.schedule()
+
+    def _remark(self, text: str) -> None:
+        self._execute(Note(self.core.follower.installed, text))
 
     def _use_hash_key(self, key_id: int) -> None:
         # The core has closed every bucket before it changes the key, so no packet is judged by half of one.
@@ -200,8 +246,9 @@ class Daemon:
             await self._watch_pause()
 
     async def _watch_pause(self) -> None:
-        """Until it is worth looking again; who leaves is impatient."""
-        pause_s = FLOWS_INTERVAL_S if not self.core.leaving else FLOWS_INTERVAL_LEAVING_S
+        """Until it is worth looking again; who leaves, or waits to stop a service, is impatient."""
+        hurry = self.core.leaving or self.supervising.core.announced
+        pause_s = FLOWS_INTERVAL_LEAVING_S if hurry else FLOWS_INTERVAL_S
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._look_again.wait(), pause_s)
         self._look_again.clear()

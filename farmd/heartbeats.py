@@ -10,12 +10,14 @@ import logging
 import socket
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from farmd import codec
 from farmd.config import Config, Node
 from farmd.core.events import Broadcast, Heartbeat
 from farmd.errors import MachineError, RemoteError
 from farmd.kit.wire import Frame, Keyring, seal, unseal
+from farmd.traffic import Traffic
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +26,15 @@ DATAGRAMS_AT_ONCE = 1000
 """Read before anything else happens; more than a socket's buffer holds of heartbeats."""
 NETWORK_CONTROL = 0xC0
 """IP precedence of routing protocols (DSCP CS6, RFC 4594 section 3.1): heartbeats outlive a full link."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a run of a peer said of its traffic, and in which message."""
+
+    incarnation: int
+    seq: int
+    traffic: Traffic
 
 
 class Heartbeats:
@@ -39,6 +50,7 @@ class Heartbeats:
         self._port = config.farm.port
         self.refused: Counter[str] = Counter()
         """Datagrams dropped, by the name of their fault."""
+        self._told: dict[int, _Told] = {}
         self.sockets: list[socket.socket] = []
         try:
             for address in node.addresses:
@@ -51,11 +63,11 @@ class Heartbeats:
         for sock in self.sockets:
             sock.close()
 
-    def send(self, broadcast: Broadcast) -> None:
+    def send(self, broadcast: Broadcast, traffic: Traffic) -> None:
         """To every peer over every network. What cannot be sent is lost, like on the wire."""
-        state = codec.pack_state(broadcast.state)
+        for_all = codec.pack_state(broadcast.state) + codec.pack_traffic(traffic)
         for peer, echo in broadcast.echoes.items():
-            frame = Frame(self._node, self._incarnation, broadcast.seq, codec.pack_echo(echo) + state)
+            frame = Frame(self._node, self._incarnation, broadcast.seq, codec.pack_echo(echo) + for_all)
             datagram = seal(frame, self._farm, self._keyring)
             for sock, address in zip(self.sockets, self._peers[peer].addresses, strict=True):
                 with contextlib.suppress(OSError):  # no route, link down, buffer full: all of them are silence
@@ -81,11 +93,20 @@ class Heartbeats:
             if frame.sender not in self._peers:
                 self.refused["Stranger"] += 1
                 return None
-            return codec.unpack(frame)
+            heartbeat, traffic = codec.unpack(frame)
         except RemoteError as error:
             self.refused[type(error).__name__] += 1
             log.debug("dropped a datagram: %s", error)
             return None
+        told = self._told.get(frame.sender)
+        if told is None or told.incarnation != frame.incarnation or told.seq < frame.seq:
+            self._told[frame.sender] = _Told(frame.incarnation, frame.seq, traffic)
+        return heartbeat
+
+    def traffic_of(self, peer: int, incarnation: int | None) -> Traffic | None:
+        """What this run of the peer has said last of its traffic; None if that is nothing."""
+        told = self._told.get(peer)
+        return told.traffic if told is not None and told.incarnation == incarnation else None
 
 
 def _bind(address: str, port: int) -> socket.socket:

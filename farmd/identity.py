@@ -48,6 +48,7 @@ def settings(config: Config, node: Node) -> Settings:
         heartbeat_ns=round(timing.heartbeat_interval_s * NS),
         suspect_ns=round(timing.suspect_after_s * NS),
         lease_ns=round(timing.lease_s * NS),
+        drain_ahead_ns=round(config.farm.drain_ahead_s * NS),
         quorum=config.farm.quorum,
         witness=bool(config.farm.witness),
         hash_key_ids=tuple(key_id(key) for key in config.farm.keys),

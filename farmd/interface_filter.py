@@ -80,7 +80,7 @@ def _attach(interface: str, ifindex: int, pins: Pins, mode: str, others: list[st
     """The first farm chooses the mode; who comes later takes the interface as it is."""
     if not others:
         return attach(ifindex, pins, mode)
-    there = current_mode(ifindex)
+    there = current_mode(ifindex, pins)
     attach(ifindex, pins, there)
     if mode not in ("auto", there):
         raise MachineError(f"xdp = {mode} is not possible: farm {others[0]} runs {interface} with xdp = {there}")

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from farmd.config import Config, Node
+from farmd import __version__
+from farmd.config import Node
 from farmd.core import coordination
 from farmd.core.buckets import State
 from farmd.core.events import Status
+from farmd.core.evidence import Peer
 from farmd.core.membership import Membership
+from farmd.core.settings import MS
 from farmd.core.view import BUCKETS
+from farmd.health import health
 
 if TYPE_CHECKING:
     from farmd.daemon import Daemon
@@ -21,7 +26,9 @@ def snapshot(daemon: Daemon) -> dict[str, Any]:
     """The answer to `farmctl status`."""
     config, node, core, datapath = daemon.config, daemon.node, daemon.core, daemon.datapath
     now_ns = time.monotonic_ns()
+    members = [_member(daemon, other, now_ns) for other in config.nodes]
     return {
+        "version": __version__,
         "farm": config.farm.name,
         "node": node.name,
         "pid": os.getpid(),
@@ -34,9 +41,15 @@ def snapshot(daemon: Daemon) -> dict[str, Any]:
         "epoch": str(core.follower.installed),
         "coordinator": coordination.coordinator(core.settings, core.evidence, core.status, now_ns) == node.id,
         "converged": core.converged(),
+        "lease_s": config.timing.lease_s,
         "lease": "held" if core.lease_until_ns > now_ns else "fenced",
         "moving": core.view.moving.bit_count() if core.view is not None else 0,
-        "members": [_member(config, core, other, now_ns) for other in config.nodes],
+        "drain_ahead_s": config.farm.drain_ahead_s,
+        "flows": core.flows,
+        **health(daemon, members, now_ns),
+        "drain_announced": core.standing.drain_announced or daemon.supervising.core.announced,
+        "takeovers": daemon.takeovers.all(),
+        "members": members,
         "counters": datapath.counters(),
         "refused": dict(sorted(daemon.heartbeats.refused.items())) | {"Unproved": core.evidence.unproved},
         "moves": daemon.moves.all(),
@@ -53,13 +66,24 @@ def buckets(daemon: Daemon) -> dict[str, Any]:
         "owners": [names.get(owner) for owner in owners],
         "states": [State(state).name.lower() for state in core.follower.table],
         "packets": daemon.datapath.bucket_packets(),
+        "contested": _contested(core),
     }
 
 
-def _member(config: Config, core: Membership, other: Node, now_ns: int) -> dict[str, Any]:
+def _contested(core: Membership) -> list[int]:
+    """The buckets that a promised view gives to another owner than the view in force."""
+    now, next_ = core.view, core.follower.promise
+    if now is None or next_ is None:
+        return []
+    return [bucket for bucket in range(BUCKETS) if now.owners[bucket] != next_.owners[bucket]]
+
+
+def _member(daemon: Daemon, other: Node, now_ns: int) -> dict[str, Any]:
+    core = daemon.core
     member = core.view.member(other.id) if core.view is not None else None
     owned = core.view.owners.count(other.id) if core.view is not None else 0
-    peer = core.evidence.peers.get(other.id)
+    known = _own(daemon) if other.id == core.node else _peer(daemon, core.evidence.peers[other.id], now_ns)
+    draining = member is not None and member.draining
     return {
         "id": other.id,
         "name": other.name,
@@ -67,11 +91,40 @@ def _member(config: Config, core: Membership, other: Node, now_ns: int) -> dict[
         "member": member is not None,
         "weight": core.orders.weight(other.id, other.weight),
         "view_weight": member.weight if member is not None else None,
-        "draining": member is not None and member.draining,
+        "draining": draining,
+        # By an order in force, or by one taken back that the view still obeys; else by what its checks say.
+        "drained": draining and (core.orders.drained(other.id) or (known["ready"] and not known["failing"])),
         "buckets": owned,
         "share": round(owned / BUCKETS, 4),
-        "heard": peer is None or peer.live(now_ns, core.settings.suspect_ns),
-        "deaf": peer is not None and peer.deaf and peer.live(now_ns, core.settings.suspect_ns),
+        **known,
+    }
+
+
+def _own(daemon: Daemon) -> dict[str, Any]:
+    standing = daemon.core.standing
+    return {
+        "ready": standing.ready,
+        "failing": standing.failing,
+        "heard": True,
+        "deaf": False,
+        "round_trip_ms": None,
+        "traffic": asdict(daemon.meter.traffic),
+    }
+
+
+def _peer(daemon: Daemon, peer: Peer, now_ns: int) -> dict[str, Any]:
+    """What a peer says and how it is heard; of one that is silent nothing is known."""
+    live = peer.live(now_ns, daemon.core.settings.suspect_ns)
+    state = peer.state if live else None
+    traffic = daemon.heartbeats.traffic_of(peer.id, peer.incarnation) if live else None
+    round_trip_ns = peer.round_trip_ns if live else None
+    return {
+        "ready": state is not None and state.ready,
+        "failing": state.failing if state is not None else (),
+        "heard": live,
+        "deaf": peer.deaf and live,
+        "round_trip_ms": None if round_trip_ns is None else round_trip_ns / MS,
+        "traffic": None if traffic is None else asdict(traffic),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import datetime
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -17,6 +18,10 @@ STATUS_STYLES = {
     "failed": "bold red",
     "silent": "dim",
     "left": "dim",
+    "running": "green",
+    "stopped": "bold red",
+    "passing": "green",
+    "failing": "bold red",
 }
 
 
@@ -26,8 +31,31 @@ def show(drawing: RenderableType) -> None:
 
 
 def status(answer: dict[str, Any]) -> RenderableType:
-    """The farm in a few lines, then its nodes, then what the filter counted."""
-    return Group(_head(answer), _nodes(answer), _counters(answer))
+    """The farm in a few lines, then its nodes, what this one runs and whether it is well, then what the filter
+    counted."""
+    parts: list[RenderableType] = [_head(answer), _nodes(answer)]
+    if answer["services"]:
+        parts.append(_services(answer["services"]))
+    failing = [check for check in answer["checks"] if check["name"] in answer["failing"]]
+    if failing:
+        parts.append(_checks(failing))
+    if answer["reason"]:
+        parts.append(Text(f"not ready: {answer['reason']}", style="bold red"))
+    return Group(*parts, _counters(answer))
+
+
+def checks(answer: dict[str, Any]) -> RenderableType:
+    """The services, then every check with its newest result."""
+    if not answer["checks"]:
+        return Text("no services and no checks are configured")
+    parts: list[RenderableType] = [_services(answer["services"])] if answer["services"] else []
+    return Group(*parts, _checks(answer["checks"]))
+
+
+def events(answer: dict[str, Any]) -> RenderableType:
+    """A line for each transition."""
+    lines = [f"{_clock(event['time'])}  {event['epoch']:>6}  {event['text']}" for event in answer["events"]]
+    return Text("\n".join(lines) or "nothing has happened", overflow="fold")
 
 
 def buckets(answer: dict[str, Any]) -> RenderableType:
@@ -76,6 +104,45 @@ def _nodes(answer: dict[str, Any]) -> Table:
             remark,
         )
     return table
+
+
+def _services(services: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("service", "state", "since", "restarts", ""):
+        table.add_column(heading, justify="right" if heading == "restarts" else "left")
+    for service in services:
+        remark = service["text"] if service["managed"] else f"only watched  {service['text']}"
+        table.add_row(
+            service["name"],
+            Text(service["state"], style=STATUS_STYLES.get(service["state"], "yellow")),
+            _clock(service["since"]),
+            str(service["restarts"]),
+            Text(remark),
+        )
+    return table
+
+
+def _checks(checks: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("check", "kind", "state", "since", "ms", "on failure", ""):
+        table.add_column(heading, justify="right" if heading == "ms" else "left")
+    for check in checks:
+        table.add_row(
+            check["name"],
+            check["kind"],
+            Text(check["state"], style=STATUS_STYLES.get(check["state"], "yellow")),
+            _clock(check["since"]),
+            f"{check['took_ms']:.1f}",
+            check["on_failure"],
+            Text(check["text"]),
+        )
+    return table
+
+
+def _clock(unix_s: float) -> str:
+    """Local time, with the date unless it is today's."""
+    moment = datetime.fromtimestamp(unix_s)
+    return moment.strftime("%H:%M:%S" if moment.date() == datetime.now().date() else "%Y-%m-%d %H:%M:%S")
 
 
 def _counters(answer: dict[str, Any]) -> Text:

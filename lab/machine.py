@@ -1,7 +1,8 @@
 """One machine of the lab: a place with network, mount, process, host name and IPC namespaces of its own.
 
 Its process 1 is a sleeping shell; killing that one ends every process inside and with them the namespaces, interfaces
-and mounts, as a power cut would. Nothing is named on the host (no `ip netns`, no files), so nothing can be left there.
+and mounts, as a power cut would. Nothing is named on the host (no `ip netns`, no files) but its control group, which is
+removed when it is switched off.
 """
 
 import os
@@ -12,7 +13,7 @@ from pathlib import Path
 from signal import SIGKILL, Signals
 from typing import IO
 
-from lab import processes
+from lab import cgroups, processes
 from lab.errors import LabError
 from lab.processes import Marked
 
@@ -26,13 +27,22 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 PATH = f"{CHECKOUT}/.venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # /sys of the new network namespace comes first: the bpffs is mounted on a folder of it. Process 1 adopts the
-# services whose starters have gone; with SIGCHLD ignored, the kernel buries them when they end.
+# services whose starters have gone; with SIGCHLD ignored, the kernel buries them when they end. The health page's
+# user and group, which `farmctl setup` creates on a real machine, exist in here only.
 _INIT = """
 set -e
 mount -t tmpfs -o mode=755 run /run
+mkdir /run/lock /run/farmd-lab /run/cgroup
+if [ -n "$2" ]; then mkdir -p "$2"; mount --bind "$2" /run/cgroup; fi
 mount -t sysfs sys /sys
 mount -t bpf bpf /sys/fs/bpf
-mkdir /run/lock /run/farmd-lab
+if [ -n "$2" ]; then mount --move /run/cgroup /sys/fs/cgroup; fi
+rmdir /run/cgroup
+if ! getent passwd farmd > /dev/null; then
+    for file in passwd group; do cp /etc/$file /run/$file; mount --bind /run/$file /etc/$file; done
+    echo farmd:x:64999:64999::/nonexistent:/usr/sbin/nologin >> /etc/passwd
+    echo farmd:x:64999: >> /etc/group
+fi
 echo "$1" > /proc/sys/kernel/hostname
 echo ready
 exec env --ignore-signal=CHLD sleep infinity > /dev/null
@@ -115,6 +125,7 @@ class Machine:
     def power_off(self) -> None:
         """End process 1, and with it everything inside; returns when all of it is gone."""
         processes.send(self.mark, MACHINE_MARK, SIGKILL, wait_s=10.0)
+        cgroups.remove(*self.mark.value.split("/"))
 
 
 def boot(lab: str, names: Iterable[str], log: Path) -> dict[str, Machine]:
@@ -151,9 +162,10 @@ def signal_service(process: Marked, number: Signals, wait_s: float | None = None
 
 def _boot(lab: str, name: str, errors: IO[bytes]) -> subprocess.Popen[bytes]:
     # A session of its own: Ctrl-C at the terminal is for the lab's commands, not for its machines.
+    group = cgroups.folder(lab, name)
     namespaces = ["--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "--mount-proc", "--kill-child"]
     return subprocess.Popen(
-        ["setsid", "--fork", "unshare", *namespaces, "sh", "-c", _INIT, "sh", name],
+        ["setsid", "--fork", "unshare", *namespaces, "sh", "-c", _INIT, "sh", name, str(group or "")],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=errors,

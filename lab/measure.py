@@ -8,17 +8,22 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from ipaddress import ip_address
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from lab.errors import LabError
-from lab.network import Lab
 from lab.topology import CLIENTS, FAR, LAN, VIPS, clients
+
+
+class Places(Protocol):
+    """A lab of any kind, as far as measuring goes."""
+
+    def popen(self, place: str, *command: str, stdout: int | None = None) -> subprocess.Popen[bytes]: ...
 
 
 class Measurement:
     """A measuring child; it runs, and has begun to measure, when the constructor returns."""
 
-    def __init__(self, lab: Lab, place: str, module: str, *arguments: str) -> None:
+    def __init__(self, lab: Places, place: str, module: str, *arguments: str) -> None:
         """LabError if the child ends before it is ready."""
         self._result: dict[str, Any] | None = None
         self._child = lab.popen(place, sys.executable, "-m", module, *arguments, stdout=subprocess.PIPE)
@@ -65,26 +70,26 @@ class Measurement:
 
 
 def requests(
-    lab: Lab, place: str, target: str, *, count: int = CLIENTS, seconds: float = 60.0, **options: float | str
+    lab: Places, place: str, target: str, *, count: int = CLIENTS, seconds: float = 60.0, **options: float | str
 ) -> Measurement:
     """Clients that ask again and again; options of lab/clients.py with underscores, such as `interval_ms=20`."""
     return _clients(lab, "requests", place, target, {"count": count, "seconds": seconds, **options})
 
 
 def downloads(
-    lab: Lab, place: str, target: str, *, downloads: int = 200, seconds: float = 120.0, **options: float | str
+    lab: Places, place: str, target: str, *, downloads: int = 200, seconds: float = 120.0, **options: float | str
 ) -> Measurement:
     """Long downloads, all at once; options of lab/clients.py with underscores, such as `bytes=1_000_000`."""
     return _clients(lab, "downloads", place, target, {"downloads": downloads, "seconds": seconds, **options})
 
 
-def duplicates(lab: Lab, place: str = LAN, vips: Iterable[object] = VIPS) -> Measurement:
+def duplicates(lab: Places, place: str = LAN, vips: Iterable[object] = VIPS) -> Measurement:
     """A watch over the answers that a client place gets from these addresses."""
     routed = ["--routed"] if place == FAR else []
     return Measurement(lab, place, "lab.duplicates", *(f"--vip={vip}" for vip in vips), *routed)
 
 
-def _clients(lab: Lab, mode: str, place: str, target: str, options: dict[str, float | str]) -> Measurement:
+def _clients(lab: Places, mode: str, place: str, target: str, options: dict[str, float | str]) -> Measurement:
     first = clients(place, ip_address(target).version, 1)[0]
     given = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     return Measurement(lab, place, "lab.clients", mode, f"--target={target}", f"--first={first}", *given)

@@ -13,7 +13,7 @@ from pathlib import Path
 from signal import SIGCONT, SIGSTOP, SIGTERM
 from typing import Any, Self
 
-from lab import cuts, machine, processes, services
+from lab import cgroups, cuts, machine, processes, services
 from lab.cuts import Pair
 from lab.errors import LabError
 from lab.machine import MACHINE_MARK, Machine, signal_service
@@ -22,6 +22,7 @@ from lab.topology import FAR, LAN, ROUTER, SWITCH, Topology, sysctls
 from lab.waiting import until
 
 FARMD = "farmd"
+FARM_HEALTH = "farm-health"
 STOP_WITHIN_S = 90.0
 """A planned stop may drain for a minute first."""
 
@@ -29,17 +30,19 @@ STOP_WITHIN_S = 90.0
 class Lab:
     """A lab by its name; nothing is done before `up`."""
 
-    def __init__(self, name: str = "lab", nodes: int = 3, networks: int = 1, config: str | None = None) -> None:
+    def __init__(
+        self, name: str = "lab", nodes: int = 3, networks: int = 1, config: str | None = None, site: int = 0
+    ) -> None:
         """`config` is the text of farmd's configuration; the default has VIPs, nodes and port 80."""
         self.state = State(name)
-        self.topology = Topology(nodes, networks)
+        self.topology = Topology(nodes, networks, site)
         self.config = services.farm_config(self.topology) if config is None else config
 
     @classmethod
     def existing(cls, name: str) -> "Lab":
         """A lab that is up; LabError if there is none of this name."""
         topology = State(name).topology()
-        return cls(name, topology.nodes, topology.networks)
+        return cls(name, topology.nodes, topology.networks, site=topology.site)
 
     def __enter__(self) -> Self:
         self.up()
@@ -66,6 +69,7 @@ class Lab:
     def down(self) -> None:
         """End everything that is there, also what a crashed `up` left; nothing there is no error."""
         processes.end_all(MACHINE_MARK, f"{self.name}/")
+        cgroups.remove(self.name, "*")
         self.state.remove()
 
     @property
@@ -119,8 +123,24 @@ class Lab:
         self._start_farmd(there)
         self._wait_answering(node)
 
+    def start_health(self, node: str, settings: str = services.HEALTH_SETTINGS) -> None:
+        """Start a node's health page; returns when it answers. LabError if it runs already or fails."""
+        there = self.machine(node)
+        if there.service(FARM_HEALTH):
+            raise LabError(f"farm-health runs on {node} already")
+        there.write(services.HEALTH_CONFIG, settings)
+        there.start_service(FARM_HEALTH, services.farm_health(), self.state.log(f"{node}-health"))
+        live = services.curl(f"http://127.0.0.1:{services.HEALTH_PORT}/live")
+        until(
+            lambda: there.service(FARM_HEALTH) is None or self.exec(node, *live, check=False).returncode == 0,
+            f"farm-health on {node} to answer",
+            timeout_s=15.0,
+        )
+        if there.service(FARM_HEALTH) is None:
+            raise LabError(f"farm-health on {node} ended at once{self._last_words(f'{node}-health')}")
+
     def boot(self, node: str) -> None:
-        """Switch a node on that is off: its network and nginx, without farmd."""
+        """Switch a node on that is off: its network and, unless farmd starts it, nginx; without farmd."""
         self.topology.node_number(node)
         if self.powered(node):
             raise LabError(f"{node} is on already")
@@ -222,7 +242,8 @@ class Lab:
         with big.open("wb") as file:
             file.truncate(services.BIG_BYTES)
         there.write(services.NGINX_CONFIG, services.nginx_config(there.name))
-        there.run_logged(services.nginx(), self.state.log(there.name))
+        if not services.supervised(self.state.config.read_text()):
+            there.run_logged(services.nginx(), self.state.log(there.name))
 
     def _start_farmd(self, there: Machine) -> None:
         there.write(services.CONFIG, self.state.config.read_text())

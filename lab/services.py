@@ -3,12 +3,21 @@
 import secrets
 
 from lab.machine import CHECKOUT
-from lab.topology import VIPS, Topology
+from lab.topology import Topology
 
 CONFIG = "/run/farmd-lab/web.toml"
 KEY = "/run/farmd-lab/web.key"
+HEALTH_CONFIG = "/run/farmd-lab/health.toml"
 NGINX_CONFIG = "/run/farmd-lab/nginx.conf"
+HEALTH_PORT, AGENT_PORT, METRICS_PORT = 5480, 5481, 5482
+HEALTH_SETTINGS = f"""port = {HEALTH_PORT}
+drain_status = 404
+agent = [{{ port = {AGENT_PORT} }}]
+metrics = {{ port = {METRICS_PORT} }}
+"""
 BIG = "/run/farmd-lab/www/big"
+BROKEN = "/run/farmd-lab/broken"
+"""Where this file exists, / answers with an internal error."""
 BIG_BYTES = 50_000_000
 SLOW_BYTES_PER_S = 200_000
 
@@ -18,9 +27,19 @@ def farmd(node: str) -> list[str]:
     return [f"{CHECKOUT}/.venv/bin/farmd", "--config", CONFIG, "--node", node]
 
 
+def farm_health() -> list[str]:
+    """The command line of a node's health page. It becomes the user farmd, who may not be able to read the checkout."""
+    return [f"{CHECKOUT}/.venv/bin/farm-health", "--config", HEALTH_CONFIG]
+
+
 def farmctl(*arguments: str) -> list[str]:
     """The command line of farmctl, run on the node that it asks."""
     return [f"{CHECKOUT}/.venv/bin/farmctl", *arguments]
+
+
+def curl(url: str) -> list[str]:
+    """The command line that asks for a page, and fails unless the answer is a success."""
+    return ["curl", "--silent", "--show-error", "--fail", "--max-time", "2", url]
 
 
 def nginx() -> list[str]:
@@ -33,14 +52,16 @@ def key() -> str:
     return secrets.token_hex(32) + "\n"
 
 
-def farm_config(topology: Topology) -> str:
-    """farmd's configuration, the same on every node; timing is left at the defaults."""
-    vips = ", ".join(f'"{vip}"' for vip in VIPS)
+def farm_config(topology: Topology, farm: str = "", affinity: str = "client") -> str:
+    """farmd's configuration, the same on every node; timing is left at the defaults. `farm` are more lines for [farm],
+    `affinity` is port 80's."""
+    vips = ", ".join(f'"{vip}"' for vip in topology.vips)
     text = f"""[farm]
 name = "web"
 vips = [{vips}]
 interface = "eth0"
 keys = ["@{KEY}"]
+{farm}
 """
     for number, name in enumerate(topology.node_names, start=1):
         addresses = ", ".join(f'"{address}"' for address in topology.node_addresses(name))
@@ -52,13 +73,40 @@ addresses = [{addresses}]
 """
     return (
         text
-        + """
+        + f"""
 [[rule]]
 ports = [80]
 protocol = "tcp"
-affinity = "client"
+affinity = "{affinity}"
 """
     )
+
+
+NGINX_SERVICE = f"""
+[[service]]
+name = "nginx"
+start = "nginx -e stderr -c {NGINX_CONFIG}"
+stop = "nginx -e stderr -c {NGINX_CONFIG} -s quit"
+start_timeout_s = 2.0
+stop_timeout_s = 5.0
+"""
+"""nginx as a service of farmd's."""
+
+PAGE_CHECK = """
+[[check]]
+name = "page"
+http = "http://127.0.0.1/"
+interval_s = 0.2
+timeout_s = 0.5
+fall = 2
+on_failure = "restart"
+"""
+"""Whether it answers."""
+
+
+def supervised(config: str) -> bool:
+    """Whether this configuration of farmd makes it start nginx by itself."""
+    return "[[service]]" in config
 
 
 def nginx_config(node: str) -> str:
@@ -82,7 +130,11 @@ http {{
         listen 80 backlog=4096;
         listen [::]:80 backlog=4096;
         add_header X-Node {node};
-        location = / {{ default_type text/plain; return 200 "{node}\\n"; }}
+        location = / {{
+            if (-f {BROKEN}) {{ return 500; }}
+            default_type text/plain;
+            return 200 "{node}\\n";
+        }}
         location = /big {{ alias {BIG}; }}
         location = /slow {{ alias {BIG}; limit_rate {SLOW_BYTES_PER_S}; }}
     }}

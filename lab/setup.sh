@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What a fresh Debian 12 machine lacks to run the lab and the tests: Debian packages, and a virtual environment
-# (.venv) inside the checkout. Run again, it finds everything in place and changes nothing.
+# (.venv) inside the checkout. Run again, it finds everything in place and changes nothing. Arguments are more packages.
 set -euo pipefail
 
 packages=(
@@ -9,6 +9,8 @@ packages=(
     linux-libc-dev                  # the kernel's user-space headers, all that the filter includes
     iproute2 util-linux procps      # ip, bridge, tc; unshare, nsenter, setsid, setpriv; sysctl
     iptables nftables ethtool       # the lab's switch, and what the benchmarks compare with
+    wrk                             # the health page's load, in its benchmark
+    "$@"
 )
 
 checkout=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
@@ -16,6 +18,7 @@ cd -- "$checkout"
 PATH=$PATH:/usr/sbin:/sbin
 # The web server of the lab's nodes. Any nginx will do; adding Debian's smallest to another could replace that one.
 command -v nginx > /dev/null || packages+=(nginx-light)
+command -v haproxy > /dev/null || packages+=(haproxy)       # the load balancer in front of two sites
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -43,12 +46,13 @@ install_packages() {
     "${apt[@]}" update || die "apt-get could not read the package lists; its reason is above"
     "${apt[@]}" install --yes --no-install-recommends "$@" > /dev/null ||
         die "apt-get could not install $*; its reason is above"
-    case " $* " in
-        *" nginx-light "*) # nor at the next boot
-            local now=()
-            [ ! -d /run/systemd/system ] || now=(--now)
-            systemctl --quiet disable "${now[@]}" nginx.service || true ;;
-    esac
+    local package now=()
+    [ ! -d /run/systemd/system ] || now=(--now)
+    for package in "$@"; do
+        case $package in # nor at the next boot
+            nginx-light | haproxy) systemctl --quiet disable "${now[@]}" "${package%-light}.service" || true ;;
+        esac
+    done
 }
 
 complete_packages() {

@@ -6,6 +6,7 @@ All in /run/farm-lab/NAME. What runs is never recorded: /proc tells (lab/process
 import json
 import re
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 from lab.errors import LabError
@@ -36,7 +37,7 @@ class State:
         except FileExistsError:
             message = f"the lab {self.name!r} is up, or a crash left it; end it with: ./lab/lab down --name {self.name}"
             raise LabError(message) from None
-        text = json.dumps({"nodes": topology.nodes, "networks": topology.networks})
+        text = json.dumps(asdict(topology))
         unfinished = self.folder / "topology.json.new"
         unfinished.write_text(text + "\n")
         unfinished.rename(self.folder / "topology.json")

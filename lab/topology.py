@@ -28,7 +28,7 @@ labs run side by side. br0 is a switch that learns. Nobody ever sends from the v
 floods every frame to it; a frame that did come from the vmac would show in `bridge fdb` and end the flooding.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -38,6 +38,7 @@ SWITCH, ROUTER, LAN, FAR = "switch", "router", "lan", "far"
 
 NODES_MAX = 16
 NETWORKS_MAX = 2
+SITES_MAX = 9
 CLIENTS = 64
 
 VIPS = (IPv4Address("10.0.0.100"), IPv6Address("fd00::100"))
@@ -85,8 +86,12 @@ class Topology:
     nodes: int = 3
     networks: int = 1
     """Heartbeat networks: 1 (eth0, with the clients) or 2 (eth1 as well, nodes only)."""
+    site: int = 0
+    """Labs that are joined (lab/sites.py) are IP networks of their own: 10.SITE.0.0/16 and fd00:0:0:SITE::/64."""
 
     def __post_init__(self) -> None:
+        if not 0 <= self.site <= SITES_MAX:
+            raise LabError(f"a lab's site is 0 to {SITES_MAX}, not {self.site}")
         if not 1 <= self.nodes <= NODES_MAX:
             raise LabError(f"a lab has 1 to {NODES_MAX} nodes, not {self.nodes}")
         if not 1 <= self.networks <= NETWORKS_MAX:
@@ -95,6 +100,15 @@ class Topology:
     @property
     def node_names(self) -> tuple[str, ...]:
         return tuple(f"n{number}" for number in range(1, self.nodes + 1))
+
+    @property
+    def vips(self) -> tuple[str, ...]:
+        return tuple(self.here(vip) for vip in VIPS)
+
+    def here(self, address: object) -> str:
+        """An address of site 0 as it is on this one."""
+        there = ip_address(str(address))
+        return str(there + (self.site << (16 if there.version == 4 else 64)))
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -109,7 +123,7 @@ class Topology:
     def node_addresses(self, node: str) -> tuple[str, ...]:
         """The node's heartbeat addresses, one per network."""
         number = self.node_number(node)
-        return (f"10.0.0.{number}", f"10.99.0.{number}")[: self.networks]
+        return (self.here(f"10.0.0.{number}"), f"10.99.0.{number}")[: self.networks]
 
     def cables(self, place: str) -> tuple[Cable, ...]:
         """The cables that end in this place."""
@@ -128,21 +142,25 @@ class Topology:
     def addresses(self, place: str) -> str:
         """Lines for `ip -batch` in the place, once its cables are plugged: addresses, links up, routes."""
         lines = ["link set lo up"]
+        gateways = [self.here(address) for address in ROUTER_LAN]
         if place == SWITCH:
             lines += _bridges(self.networks)
         elif place == ROUTER:
-            lines += [*_assign("eth0", ROUTER_LAN, 16), *_assign("far", ROUTER_FAR, 24)]
-        elif place in (LAN, FAR):
-            prefix, gateways = (16, ROUTER_LAN) if place == LAN else (24, ROUTER_FAR)
-            for pair in zip(clients(place, 4), clients(place, 6), strict=True):
-                lines += _assign("eth0", pair, prefix)
+            lines += [*_assign("eth0", gateways, 16), *_assign("far", ROUTER_FAR, 24)]
+        elif place == LAN:
+            for pair in zip(clients(LAN, 4), clients(LAN, 6), strict=True):
+                lines += _assign("eth0", [self.here(address) for address in pair], 16)
             lines += _default_routes(gateways)
+        elif place == FAR:
+            for pair in zip(clients(FAR, 4), clients(FAR, 6), strict=True):
+                lines += _assign("eth0", pair, 24)
+            lines += _default_routes(ROUTER_FAR)
         else:
             number = self.node_number(place)
-            lines += _assign("eth0", (f"10.0.0.{number}", IPv6Address("fd00::") + number), 16)
+            lines += _assign("eth0", [self.here(f"10.0.0.{number}"), self.here(IPv6Address("fd00::") + number)], 16)
             if self.networks == 2:
                 lines += [f"addr add 10.99.0.{number}/24 dev eth1", "link set eth1 up"]
-            lines += _default_routes(ROUTER_LAN)
+            lines += _default_routes(gateways)
         return "\n".join(lines) + "\n"
 
 
@@ -177,15 +195,13 @@ def _bridges(networks: int) -> Iterator[str]:
         yield f"link set br{number} up"
 
 
-def _assign(
-    interface: str, pair: tuple[str | IPv4Address | IPv6Address, str | IPv4Address | IPv6Address], prefix: int
-) -> Iterator[str]:
+def _assign(interface: str, pair: Sequence[object], prefix: int) -> Iterator[str]:
     """An IPv4 and an IPv6 address; `prefix` is the IPv4 one's, IPv6 networks are /64."""
     yield f"addr add {pair[0]}/{prefix} dev {interface}"
     yield f"addr add {pair[1]}/64 dev {interface} nodad"
     yield f"link set {interface} up"
 
 
-def _default_routes(gateways: tuple[str, str]) -> Iterator[str]:
+def _default_routes(gateways: Sequence[str]) -> Iterator[str]:
     yield f"route add default via {gateways[0]}"
     yield f"route add default via {gateways[1]}"

@@ -11,28 +11,40 @@ from farmd.errors import MachineError
 
 
 def add(verbs: Verbs) -> None:
-    _add_order(verbs, "drain", "give all of a node's buckets away; flows that it has stay until they end")
-    _add_order(verbs, "undrain", "let a drained node own buckets again")
+    _add_drain(verbs, "drain", "give all of a node's buckets away; flows that it has stay until they end")
+    _add_drain(verbs, "undrain", "let a drained node own buckets again")
     weight = _add_order(verbs, "weight", "change a node's share of the clients")
+    weight.add_argument("node", nargs=1, help="the node's name")
     weight.add_argument("weight", type=int, help="0 to 1000")
+    weight.set_defaults(all=False)
+
+
+def _add_drain(verbs: Verbs, name: str, text: str) -> None:
+    added = _add_order(verbs, name, text)
+    added.add_argument("node", nargs="*", help="the names of nodes")
+    added.add_argument("--all", action="store_true", help="every node of the farm")
+    added.set_defaults(weight=None)
 
 
 def _add_order(verbs: Verbs, name: str, text: str) -> argparse.ArgumentParser:
     added = verbs.farm_verb(name, _order, text)
-    added.add_argument("node", help="the node's name")
-    added.add_argument("--timeout", type=float, default=TIMEOUT_S, metavar="S", help="seconds to wait (default 5)")
-    added.set_defaults(verb=name, weight=None)
+    text = "seconds to wait (default 5), besides the time for which a drain is announced"
+    added.add_argument("--timeout", type=float, default=TIMEOUT_S, metavar="S", help=text)
+    added.set_defaults(verb=name)
     return added
 
 
 def _order(arguments: argparse.Namespace) -> int:
-    """Gives the order, then waits until every member follows a view that obeys it."""
+    """Gives the orders, then waits until every member follows a view that obeys them."""
+    answer = ask(arguments, "status")
+    nodes = _nodes(arguments, answer)
     more = {"weight": arguments.weight} if arguments.verb == "weight" else {}
-    ask(arguments, arguments.verb, node=arguments.node, **more)
-    deadline = time.monotonic() + arguments.timeout
+    for node in nodes:
+        ask(arguments, arguments.verb, node=node, **more)
+    deadline = time.monotonic() + arguments.timeout + answer["drain_ahead_s"]
     while True:
         answer = ask(arguments, "status")
-        if answer["converged"] and _obeyed(arguments, answer):
+        if answer["converged"] and all(_obeyed(arguments, answer, node) for node in nodes):
             show(arguments, answer, "status")
             return 0
         if time.monotonic() > deadline:
@@ -40,12 +52,24 @@ def _order(arguments: argparse.Namespace) -> int:
         time.sleep(POLL_S)
 
 
-def _obeyed(arguments: argparse.Namespace, answer: dict[str, Any]) -> bool:
-    member = next(member for member in answer["members"] if member["name"] == arguments.node)
+def _nodes(arguments: argparse.Namespace, answer: dict[str, Any]) -> list[str]:
+    if arguments.all == bool(arguments.node):
+        raise MachineError(f"{arguments.verb} needs the names of nodes, or --all")
+    names = [member["name"] for member in answer["members"]]
+    for node in arguments.node:
+        if node not in names:  # before any order is given
+            raise MachineError(f"farm {answer['farm']} has no node {node}; it has {', '.join(names)}")
+    return list(arguments.node) or names
+
+
+def _obeyed(arguments: argparse.Namespace, answer: dict[str, Any], node: str) -> bool:
+    member = next(member for member in answer["members"] if member["name"] == node)
     if not member["member"]:
         return True  # the order holds for when the node joins
     match arguments.verb:
         case "weight":
             return bool(member["view_weight"] == arguments.weight)
-        case verb:
-            return bool(member["draining"] == (verb == "drain"))
+        case "drain":
+            return bool(member["draining"])
+        case _:
+            return not member["draining"] or not member["ready"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from farmd.core.buckets import ALL_MOVING, UNOWNED, assign, moved
@@ -29,6 +30,26 @@ class Situation:
     hash_key_id: int
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A node that is to be a member, as the coordinator knows it."""
+
+    id: int
+    weight: int
+    draining: bool
+    """It must own nothing, whatever becomes of the others."""
+    failing: int
+    """How many of its checks fail."""
+
+
+def members(candidates: Iterable[Candidate]) -> tuple[Member, ...]:
+    """The candidates as a view counts them. Of those that may own buckets, only those do of which the fewest checks
+    fail; what fails everywhere is nobody's fault, and all serve on."""
+    ordered = sorted(candidates, key=lambda candidate: candidate.id)
+    fewest = min((one.failing for one in ordered if one.weight and not one.draining), default=0)
+    return tuple(Member(one.id, one.weight, one.draining or one.failing > fewest) for one in ordered)
+
+
 def next_view(epoch: Epoch, situation: Situation) -> View:
     """The view that fits the situation. Equal agreements mean that nothing needs to change."""
     base, members = situation.base, situation.members
@@ -45,6 +66,12 @@ def next_view(epoch: Epoch, situation: Situation) -> View:
     if cut or situation.newcomers_have_flows or situation.hash_key_id != base.hash_key_id:
         moving = ALL_MOVING
     return View(epoch, members, owners, moving, failed, situation.hash_key_id)
+
+
+def taken_from(before: View, after: View, node: int) -> frozenset[int]:
+    """The nodes that failed between two views and whose buckets `node` has now."""
+    gained = {old for old, new in zip(before.owners, after.owners, strict=True) if new == node}
+    return after.failed & gained
 
 
 def holds_nothing(peer: Peer) -> bool:

@@ -5,29 +5,33 @@ from __future__ import annotations
 from dataclasses import replace
 
 from farmd.core import coordination
-from farmd.core.coordination import Situation
+from farmd.core.coordination import Candidate, Situation
 from farmd.core.events import Proposal, Status
 from farmd.core.evidence import Evidence, Peer
 from farmd.core.follower import Follower
 from farmd.core.orders import Orders
 from farmd.core.settings import Settings
+from farmd.core.standing import Standing
 from farmd.core.view import NEVER, Epoch, View
 
 
 class Coordinator:
     """What a node does while it is the one that coordinates, and finishes afterwards."""
 
-    def __init__(self, settings: Settings, evidence: Evidence, follower: Follower, orders: Orders) -> None:
+    def __init__(
+        self, settings: Settings, evidence: Evidence, follower: Follower, orders: Orders, standing: Standing
+    ) -> None:
         self.settings = settings
         self.evidence = evidence
         self.follower = follower
         self.orders = orders
+        self.standing = standing
         self.proposal: Proposal | None = None
         self._proposed = NEVER
         self._committed_ns = 0
         self._drawn: tuple[Situation, View] | None = None
 
-    def step(self, now_ns: int, *, coordinates: bool, leaving: bool) -> None:
+    def step(self, now_ns: int, *, coordinates: bool) -> None:
         """Brings the proposal up to date with what is known. The follower considers it like anybody's."""
         self._finish()
         if not coordinates:
@@ -35,7 +39,7 @@ class Coordinator:
                 self.proposal = None
             return
         if not self._under_way(now_ns):
-            self._draw_up(now_ns, leaving)
+            self._draw_up(now_ns)
 
     def _finish(self) -> None:
         """Ends a committed proposal once every member has it in force, or a newer view is on its way."""
@@ -71,13 +75,13 @@ class Coordinator:
 
     # -- drawing up ----------------------------------------------------------------------------------------------------
 
-    def _draw_up(self, now_ns: int, leaving: bool) -> None:
+    def _draw_up(self, now_ns: int) -> None:
         base = self.follower.newest
         eligible = coordination.eligible(base, self.evidence, now_ns)
         chosen = coordination.agreed(self.settings, self.evidence, eligible, now_ns)
         if chosen is None:
             return
-        view = self._view(self._situation(base, chosen, leaving, now_ns))
+        view = self._view(self._situation(base, chosen, now_ns))
         current = self.proposal.view if self.proposal is not None else self.follower.view
         if (
             current is not None
@@ -124,11 +128,8 @@ class Coordinator:
 
     # -- the situation -------------------------------------------------------------------------------------------------
 
-    def _situation(self, base: View | None, chosen: list[Peer], leaving: bool, now_ns: int) -> Situation:
-        members = [self.orders.member(self.settings.node, self.settings.weight, leaving=leaving)]
-        for peer in chosen:
-            assert peer.state is not None
-            members.append(self.orders.member(peer.id, peer.state.weight, leaving=peer.state.leaving))
+    def _situation(self, base: View | None, chosen: list[Peer], now_ns: int) -> Situation:
+        candidates = [self._own_candidacy(now_ns), *(self._candidacy(peer) for peer in chosen)]
         goodbyes = [
             peer.id
             for peer in self.evidence.live(now_ns)
@@ -136,13 +137,25 @@ class Coordinator:
         ]
         return Situation(
             base=base,
-            members=tuple(sorted(members, key=lambda member: member.id)),
+            members=coordination.members(candidates),
             leaving=frozenset(goodbyes),
             newcomers_have_flows=self._newcomers_have_flows(chosen),
             quiet=base is not None and self._quiet(base, chosen),
             settled=base is not None and base is self.follower.view and self._settled(now_ns),
             hash_key_id=self.settings.hash_key_ids[0],
         )
+
+    def _own_candidacy(self, now_ns: int) -> Candidate:
+        node, standing = self.settings.node, self.standing
+        weight = self.orders.weight(node, self.settings.weight)
+        return Candidate(node, weight, standing.draining(now_ns), len(standing.failing))
+
+    def _candidacy(self, peer: Peer) -> Candidate:
+        """By the peer's own word; one that waits may not yet have heard of an order for it."""
+        state = peer.state
+        assert state is not None
+        draining = state.draining or (state.status is Status.JOINING and self.orders.drained(peer.id))
+        return Candidate(peer.id, self.orders.weight(peer.id, state.weight), draining, len(state.failing))
 
     def _newcomers_have_flows(self, chosen: list[Peer]) -> bool:
         own = self.follower.view is None and self.follower.flows

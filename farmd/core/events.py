@@ -19,7 +19,7 @@ class Status(IntEnum):
     UP = 1
     """A member that may own buckets."""
     DRAINING = 2
-    """A member that owns nothing; flows it already has stay."""
+    """A member that owns nothing, or is about to; flows it already has stay."""
     LEAVING = 3
     """Holds nothing and is about to go; others need not wait for its silence."""
     FAILED = 4
@@ -34,6 +34,9 @@ class Echo:
     seq: int
     proved: bool = True
     """False: noticed only. The receiver has yet to prove that it is alive, and counts as silent until then."""
+    held_us: int = 0
+    """For how long the sender had that message when it sent this one, so that the way there and back can be told from
+    the waiting in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,12 @@ class NodeState:
     status: Status
     weight: int
     """Its own configuration's."""
-    leaving: bool
-    """It is on its way out and must get no buckets."""
+    ready: bool
+    """Its supervision lets it own buckets."""
+    failing: tuple[str, ...]
+    """The names of its failing checks, in order."""
+    draining: bool
+    """It gives all its buckets away and takes none: not ready, drained or on its way out."""
     fit: bool
     """Every peer that this node hears also hears this node."""
     flows: bool
@@ -138,13 +145,22 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
+class Health:
+    """What this node's supervision says: whether it may own buckets, and which of its checks fail (sorted names)."""
+
+    ready: bool
+    failing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Leave:
-    """Go in peace: give all buckets away, wait for flows to end, but not after `deadline_ns`, then stop."""
+    """Go in peace: announce it, give all buckets away, wait for flows to end, but not after `deadline_ns`, then stop.
+    A deadline that is not in the future leaves no time for an announcement."""
 
     deadline_ns: int
 
 
-Event = Tick | Received | Flows | WitnessAnswered | Command | Leave
+Event = Tick | Received | Flows | WitnessAnswered | Command | Health | Leave
 
 
 # -- actions -----------------------------------------------------------------------------------------------------------
@@ -181,7 +197,17 @@ class Install:
 class Note:
     """A transition worth a line in the log."""
 
+    epoch: Epoch
+    """The newest view in force here until then."""
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TookOver:
+    """Buckets of failed nodes are open here now, `silence_ns` after the last word heard of the first of them."""
+
+    nodes: frozenset[int]
+    silence_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,4 +215,4 @@ class Stop:
     """Left; nothing more to do."""
 
 
-Action = Broadcast | Lease | Install | Note | Stop
+Action = Broadcast | Lease | Install | Note | TookOver | Stop

@@ -12,6 +12,11 @@ from dataclasses import dataclass, field
 
 from farmd.core.events import Echo, Heartbeat, NodeState
 
+US = 1000
+"""Nanoseconds in a microsecond."""
+HELD_US_MAX = 2**32 - 1
+"""More than an hour, and no echo counts for as long as that."""
+
 
 class SentLog:
     """When each of our own messages was sent, for as long as an echo of it can mean anything."""
@@ -39,6 +44,10 @@ class Peer:
     incarnation: int | None = None
     """The run of the peer that has proved to be alive; None: none yet."""
     seq: int = 0
+    arrived_ns: int = 0
+    """When that message arrived here."""
+    round_trip_ns: int | None = None
+    """Smoothed time from here to the peer's program and back (SRTT of RFC 6298, section 2); None: not yet measured."""
     confirmed_seq: int = 0
     confirmed_ns: int = 0
     """When we sent the last message that this peer has heard."""
@@ -55,11 +64,20 @@ class Peer:
         """From when on we count its not hearing us."""
         return max(self.confirmed_ns, self.granted_ns)
 
-    def echo(self) -> Echo | None:
+    def echo(self, now_ns: int) -> Echo | None:
         """What our next message to this peer says that we heard from it."""
         if self.candidate is not None:
             return self.candidate
-        return None if self.incarnation is None else Echo(self.incarnation, self.seq)
+        if self.incarnation is None:
+            return None
+        return Echo(self.incarnation, self.seq, held_us=min((now_ns - self.arrived_ns) // US, HELD_US_MAX))
+
+    def measure(self, round_trip_ns: int) -> None:
+        """Takes a new measurement of the round trip into account. The clock that says how long the peer held a message
+        is its own and may run fast, so a very short one may seem negative."""
+        newest_ns = max(0, round_trip_ns)
+        known_ns = self.round_trip_ns
+        self.round_trip_ns = newest_ns if known_ns is None else known_ns + (newest_ns - known_ns) // 8
 
     def silent(self, now_ns: int, suspect_ns: int) -> bool:
         """Whether the peer has been unheard for the suspicion time."""
@@ -98,10 +116,10 @@ class Evidence:
         returns = peer.silent(now_ns, self.suspect_ns) or heartbeat.incarnation != peer.incarnation
         peer.incarnation = heartbeat.incarnation
         peer.seq = heartbeat.seq
-        peer.heard_ns = now_ns
+        peer.heard_ns = peer.arrived_ns = now_ns
         peer.candidate = None
         peer.state = heartbeat.state
-        self._confirm(peer, heartbeat.echo)
+        self._confirm(now_ns, peer, heartbeat.echo)
         if returns and now_ns - peer.confirmed_ns >= self.suspect_ns:
             # A new run, or the end of a partition. Whoever follows the older view closes as soon as it hears the other.
             # It gets the time to do so before its deafness counts, or at the first message every node would close.
@@ -128,11 +146,12 @@ class Evidence:
             return None
         return self.sent.time_of(echo.seq)
 
-    def _confirm(self, peer: Peer, echo: Echo | None) -> None:
+    def _confirm(self, now_ns: int, peer: Peer, echo: Echo | None) -> None:
         sent_ns = self._echoed_at(echo)
         if echo is not None and echo.proved and sent_ns is not None and echo.seq > peer.confirmed_seq:
             peer.confirmed_seq = echo.seq
             peer.confirmed_ns = sent_ns
+            peer.measure(now_ns - sent_ns - echo.held_us * US)
 
     def forgive(self, lost_ns: int, now_ns: int) -> None:
         """Time in which this node did not listen is nobody's silence."""
@@ -146,9 +165,9 @@ class Evidence:
     def silent(self, peer: Peer, now_ns: int) -> bool:
         return peer.silent(now_ns, self.suspect_ns)
 
-    def echoes(self) -> dict[int, Echo | None]:
+    def echoes(self, now_ns: int) -> dict[int, Echo | None]:
         """What each peer is told about its own words."""
-        return {peer.id: peer.echo() for peer in self.peers.values()}
+        return {peer.id: peer.echo(now_ns) for peer in self.peers.values()}
 
     def suspects(self, now_ns: int) -> frozenset[int]:
         return frozenset(id for id, peer in self.peers.items() if peer.silent(now_ns, self.suspect_ns))

@@ -10,15 +10,19 @@ from farmd.core import buckets, coordination
 from farmd.core.events import Action, Install, Proposal
 from farmd.core.evidence import Evidence, Peer
 from farmd.core.settings import Settings
+from farmd.core.standing import Standing
 from farmd.core.view import NEVER, Epoch, View
 
 
 class Follower:
     """The views of one node, and the table of its filter."""
 
-    def __init__(self, settings: Settings, evidence: Evidence, now_ns: int, *, flows: bool) -> None:
+    def __init__(
+        self, settings: Settings, evidence: Evidence, standing: Standing, now_ns: int, *, flows: bool
+    ) -> None:
         self.settings = settings
         self.evidence = evidence
+        self.standing = standing
         self.view: View | None = None
         """The view in force here; None while joining."""
         self.installed = NEVER
@@ -60,14 +64,19 @@ class Follower:
         return []
 
     def _may_promise(self, now_ns: int, view: View) -> bool:
-        """Whether this node can vouch that nobody outside the view answers."""
+        """Whether this node can vouch that nobody outside the view answers, and takes what it gets."""
         if self.settings.node not in view.ids:
             return self.view is None
-        return self.admissible(now_ns, view) and all(
+        return self._takes(now_ns, view) and self.admissible(now_ns, view) and all(
             peer.state is not None and peer.state.promised >= view.epoch
             for peer in self._outside(view)
             if not self.evidence.silent(peer, now_ns)
         )
+
+    def _takes(self, now_ns: int, view: View) -> bool:
+        """Whether this node may own what the view gives to it. If not, the view was drawn up before that was known to its
+        coordinator, and another one follows. So who is not ready and has released its buckets opens none again."""
+        return self.settings.node not in view.owners or not self.standing.draining(now_ns)
 
     def admissible(self, now_ns: int, view: View) -> bool:
         """Whether this node could promise the view as soon as the bystanders have."""

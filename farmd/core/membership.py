@@ -23,6 +23,7 @@ from farmd.core.events import (
     Command,
     Event,
     Flows,
+    Health,
     Heartbeat,
     Lease,
     Leave,
@@ -32,34 +33,39 @@ from farmd.core.events import (
     Status,
     Stop,
     Tick,
+    TookOver,
     WitnessAnswered,
 )
 from farmd.core.evidence import Evidence
 from farmd.core.follower import Follower
 from farmd.core.orders import Orders
+from farmd.core.news import News
 from farmd.core.settings import MS, Settings
+from farmd.core.standing import Standing
 from farmd.core.view import View
 
 
 class Membership:
     """The state of one node. `incarnation` names this run and must differ from every earlier one's; `flows` says
-    whether flows of an earlier run may still live here."""
+    whether flows of an earlier run may still live here; `ready`, whether it may own buckets before the first Health."""
 
-    def __init__(self, settings: Settings, incarnation: int, now_ns: int, *, flows: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, incarnation: int, now_ns: int, *, flows: bool = False, ready: bool = True
+    ) -> None:
         self.settings = settings
         others = sorted(settings.nodes - {settings.node})
         self.evidence = Evidence(others, incarnation, now_ns, settings.suspect_ns, settings.stale_ns)
-        self.follower = Follower(settings, self.evidence, now_ns, flows=flows)
+        self.standing = Standing(settings.drain_ahead_ns, ready=ready)
+        self.follower = Follower(settings, self.evidence, self.standing, now_ns, flows=flows)
         self.orders = Orders(settings.nodes)
-        self.coordinator = Coordinator(settings, self.evidence, self.follower, self.orders)
+        self.coordinator = Coordinator(settings, self.evidence, self.follower, self.orders, self.standing)
         self.lease_until_ns = 0
         self.left = False
         self._stopped = False
-        self._leave_deadline_ns: int | None = None
         self._seq = 0
         self._spoken: NodeState | None = None
         self._ticked_ns = now_ns
-        self._known_suspects: frozenset[int] = frozenset()
+        self._news = News(settings)
         self._out: list[Action] = []
 
     # -- what others read ----------------------------------------------------------------------------------------------
@@ -76,7 +82,7 @@ class Membership:
     @property
     def leaving(self) -> bool:
         """Whether this node is on its way out."""
-        return self._leave_deadline_ns is not None
+        return self.standing.leaving
 
     @property
     def status(self) -> Status:
@@ -85,7 +91,27 @@ class Membership:
             return Status.LEAVING
         if self.view is None:
             return Status.JOINING
-        return Status.DRAINING if self.leaving or self.orders.drained(self.node) else Status.UP
+        own, standing = self.view.member(self.node), self.standing
+        rests = own is not None and own.draining
+        return Status.DRAINING if rests or standing.drain_announced or not standing.ready else Status.UP
+
+    @property
+    def released(self) -> bool:
+        """Whether no new flow comes here: nothing is open and no view is on its way. It stays so while not ready."""
+        return self.follower.promise is None and not self._opens()
+
+    @property
+    def flows(self) -> bool:
+        """Whether flows may live here in buckets that others own."""
+        return self.follower.flows
+
+    @property
+    def everyone_fails(self) -> frozenset[str]:
+        """The checks that this node and every other live member fail; none where no other member is live."""
+        members = self.view.ids if self.view is not None else frozenset[int]()
+        live = [self.evidence.peers[node] for node in members - {self.node} - self._news.silent]
+        said = [frozenset(peer.state.failing) for peer in live if peer.state is not None]
+        return frozenset(self.standing.failing).intersection(*said) if said else frozenset()
 
     @property
     def pending(self) -> bool:
@@ -94,10 +120,12 @@ class Membership:
 
     @property
     def deadline_ns(self) -> int:
-        """When the next Tick is due: to speak, or to notice a silence."""
+        """When the next Tick is due: to speak, to notice a silence, or to begin an announced drain."""
         interval_ns = self.settings.urgent_ns if self.pending else self.settings.heartbeat_ns
-        silences = (peer.heard_ns + self.settings.suspect_ns for peer in self.evidence.peers.values())
-        return min([self._ticked_ns + interval_ns, *(at for at in silences if at > self._ticked_ns)])
+        moments = [peer.heard_ns + self.settings.suspect_ns for peer in self.evidence.peers.values()]
+        if self.standing.drains_at_ns is not None:
+            moments.append(self.standing.drains_at_ns)
+        return min([self._ticked_ns + interval_ns, *(at for at in moments if at > self._ticked_ns)])
 
     def converged(self) -> bool:
         """Whether every member has the view in force that is in force here, and no other is on its way."""
@@ -130,9 +158,14 @@ class Membership:
                 self.follower.witness_answered(sent_ns)
             case Command():
                 self.orders.give(self.node, event)
+            case Health(ready, failing):
+                self.standing.ready, self.standing.failing = ready, failing
             case Leave(deadline_ns):
-                self._leave_deadline_ns = deadline_ns
+                self.standing.leave_deadline_ns = deadline_ns
+        self.standing.notice(now_ns, drained=self.orders.drained(self.node), serves=self.view is not None)
         if now_ns - self._ticked_ns <= self.settings.stale_ns:
+            for text in self._news.since(now_ns, self.evidence, self.standing):
+                self._note(text)
             self._advance(now_ns)
             self._speak(now_ns, due=isinstance(event, Tick))
         if self._stopped:
@@ -146,21 +179,11 @@ class Membership:
             self.evidence.forgive(elapsed_ns - self.settings.heartbeat_ns, now_ns)
         if self.view is not None and elapsed_ns > self.settings.excluded_ns:
             self._rejoin(f"this node stood still for {elapsed_ns // MS} ms")
-        self._note_silences(now_ns)
 
     def _receive(self, now_ns: int, heartbeat: Heartbeat) -> None:
         if self.evidence.accept(now_ns, heartbeat):
             for order in heartbeat.state.orders:
                 self.orders.merge(order)
-            self._note_silences(now_ns)
-
-    def _note_silences(self, now_ns: int) -> None:
-        suspects = self.evidence.suspects(now_ns)
-        for node in sorted(suspects - self._known_suspects):
-            self._note(f"node {self.settings.name_of(node)} is silent")
-        for node in sorted(self._known_suspects - suspects):
-            self._note(f"node {self.settings.name_of(node)} is heard")
-        self._known_suspects = suspects
 
     # -- from proposal to view -----------------------------------------------------------------------------------------
 
@@ -196,13 +219,14 @@ class Membership:
 
     def _coordinate(self, now_ns: int) -> None:
         who = coordination.coordinator(self.settings, self.evidence, self.status, now_ns)
-        self.coordinator.step(now_ns, coordinates=who == self.node, leaving=self.leaving)
+        self.coordinator.step(now_ns, coordinates=who == self.node)
         if self.coordinator.proposal is not None:
             self._out += self.follower.consider(now_ns, self.coordinator.proposal)
             self.coordinator.commit_if_promised(now_ns)
             self._out += self.follower.consider(now_ns, self.coordinator.proposal)
 
     def _open(self, now_ns: int) -> bool:
+        before = self.view
         opened = self.follower.open(now_ns)
         self._out += opened
         if opened and self.view is not None:
@@ -210,7 +234,14 @@ class Membership:
             members = " ".join(self.settings.name_of(member.id) for member in self.view.members)
             moving = self.view.moving.bit_count()
             self._note(f"view installed: members {members}; {owned} buckets here, {moving} moving")
+            self._note_takeover(now_ns, before, self.view)
         return bool(opened)
+
+    def _note_takeover(self, now_ns: int, before: View | None, view: View) -> None:
+        nodes = coordination.taken_from(before, view, self.node) if before is not None else frozenset[int]()
+        if nodes:
+            heard_ns = min(self.evidence.peers[node].heard_ns for node in nodes)
+            self._out.append(TookOver(nodes, now_ns - heard_ns))
 
     def _rejoin(self, reason: str) -> None:
         """Closes everything at once and starts again as a node that holds nothing."""
@@ -225,11 +256,12 @@ class Membership:
     # -- leaving -------------------------------------------------------------------------------------------------------
 
     def _go_on_leaving(self, now_ns: int) -> None:
-        if self._leave_deadline_ns is None or self._stopped:
+        deadline_ns = self.standing.leave_deadline_ns
+        if deadline_ns is None or self._stopped:
             return
         # The deadline ends the wait for flows. Giving the buckets away, which takes milliseconds, has a time of its
         # own: whoever closed before others are open would shut new clients out.
-        late_ns = now_ns - self._leave_deadline_ns
+        late_ns = now_ns - deadline_ns
         if self.left:
             self._stopped = late_ns >= 2 * self.settings.suspect_ns or not self._counted_on(now_ns)
         elif (
@@ -243,7 +275,11 @@ class Membership:
 
     def _given_away(self) -> bool:
         """Whether others have all buckets. A coordinator stays until they know it."""
-        return not self.pending and not any(state in buckets.OPEN for state in self.follower.table)
+        return not self.pending and not self._opens()
+
+    def _opens(self) -> bool:
+        """Whether any bucket takes new flows here."""
+        return any(state in buckets.OPEN for state in self.follower.table)
 
     def _counted_on(self, now_ns: int) -> bool:
         """Whether somebody's view still has this node as a member."""
@@ -257,7 +293,9 @@ class Membership:
         return NodeState(
             status=self.status,
             weight=self.settings.weight,
-            leaving=self.leaving,
+            ready=self.standing.ready,
+            failing=self.standing.failing,
+            draining=self.standing.draining(now_ns),
             fit=self.evidence.fit(now_ns),
             flows=follower.flows,
             installed=follower.installed,
@@ -278,7 +316,7 @@ class Membership:
             self._spoken = state
             self._seq += 1
             self.evidence.sent.record(self._seq, now_ns)
-            self._out.append(Broadcast(self._seq, state, self.evidence.echoes()))
+            self._out.append(Broadcast(self._seq, state, self.evidence.echoes(now_ns)))
             if self.view is not None:
                 self._renew(min(now_ns + self.settings.lease_ns, self._cap(now_ns)))
         elif self.view is not None and self._cap(now_ns) < self.lease_until_ns:
@@ -289,4 +327,4 @@ class Membership:
         self._out.append(Lease(until_ns))
 
     def _note(self, text: str) -> None:
-        self._out.append(Note(f"epoch={self.follower.installed} {text}"))
+        self._out.append(Note(self.follower.installed, text))

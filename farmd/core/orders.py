@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from farmd.core.events import Command, Order
-from farmd.core.view import Member
 
 
 class Orders:
@@ -43,7 +42,3 @@ class Orders:
         """The weight that counts: as ordered, else as configured."""
         order = self._newest.get(node)
         return configured if order is None or order.weight is None else order.weight
-
-    def member(self, node: int, configured: int, *, leaving: bool) -> Member:
-        """The node as the next view shall count it."""
-        return Member(node, self.weight(node, configured), self.drained(node) or leaving)

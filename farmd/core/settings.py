@@ -27,6 +27,8 @@ class Settings:
     settle_ns: int = 10_000 * MS
     """How old a view must be before its moving buckets may be declared settled, and before a failed node is taken for
     one that lives behind a cut: until then its clients are told by resets that their flows are dead."""
+    drain_ahead_ns: int = 0
+    """How long a drain or a stop is announced before buckets move."""
     quorum: Literal["none", "majority"] = "none"
     witness: bool = False
     hash_key_ids: tuple[int, ...] = (0,)

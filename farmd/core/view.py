@@ -36,6 +36,7 @@ class Member:
     weight: int
     """As configured or ordered; a draining member keeps it for later and owns nothing now."""
     draining: bool = False
+    """It gives its buckets away by its own word, or more of its checks fail than of others."""
 
     @property
     def share(self) -> int:

@@ -1,5 +1,7 @@
 """The control socket, the daemon's end: any number of requests a client, one JSON object a line.
 
+An answer is one line, or a stream of lines for as long as the client reads them.
+
 Only root and the daemon's group are heard, by the permissions of the socket file and, should these be loosened, by the
 kernel's word about the peer (SO_PEERCRED, unix(7)). Every client has its own task and every wait its limit, so that one
 that is slow, malformed or gone disturbs nobody.
@@ -16,13 +18,17 @@ import os
 import socket
 import stat
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from farmd.errors import FarmError, MachineError, Malformed
 
-Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+Lines = AsyncGenerator[dict[str, Any], None]
+"""An answer of many lines. It is closed when its client goes, and not asked for a line while the client has yet to read
+earlier ones; so what it says is never older than what the client can take."""
+
+Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any] | Lines]]
 """Answers one request, which has a string "verb". A FarmError it raises is told to the client as its sentence."""
 
 REQUEST_BYTES_MAX = 64 * 1024
@@ -114,17 +120,24 @@ class ControlServer:
                 return
             if not line.endswith(b"\n"):
                 return
-            await self._send(writer, await self._answer(line))
+            async with contextlib.aclosing(self._answer(line)) as answer:
+                async for said in answer:
+                    await self._send(writer, said)
 
-    async def _answer(self, line: bytes) -> bytes:
+    async def _answer(self, line: bytes) -> AsyncGenerator[bytes, None]:
         try:
             answer = await self._handler(_request(line))
-            return _line({"ok": True, **answer})
+            if isinstance(answer, dict):
+                yield _line({"ok": True, **answer})
+                return
+            async with contextlib.aclosing(answer) as lines:
+                async for one in lines:
+                    yield _line({"ok": True, **one})
         except FarmError as error:
-            return _failure(str(error))
+            yield _failure(str(error))
         except Exception:
             log.exception("control request failed")
-            return _failure("the request failed inside the daemon; its log says why")
+            yield _failure("the request failed inside the daemon; its log says why")
 
     async def _send(self, writer: asyncio.StreamWriter, answer: bytes) -> None:
         writer.write(answer)

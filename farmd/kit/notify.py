@@ -16,9 +16,9 @@ def ready() -> None:
     _send("READY=1")
 
 
-def stopping() -> None:
-    """A planned stop has begun."""
-    _send("STOPPING=1")
+def stopping(within_s: float) -> None:
+    """A planned stop has begun, and may take so long, also where that is longer than TimeoutStopSec= of the unit."""
+    _send(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={round(within_s * 1e6)}")
 
 
 def status(sentence: str) -> None:

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 from farmd.errors import Forged, Malformed, OtherFarm, OtherVersion, Truncated
 
-VERSION = 1
+VERSION = 2
 """Raised whenever an older program could misread a newer one's datagram."""
 
 _MAGIC = b"FRMD"

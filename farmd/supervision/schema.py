@@ -49,7 +49,9 @@ class Service:
     """The command line that stops it; with `start` only, and needed there."""
 
     status: str = ""
-    """A command line whose exit code 0 says that it runs. By default it runs while a process of it lives."""
+    """A command line whose exit code 0 says that it runs. By default it runs while a process lives that `start` has
+    left running, or a child of such a process; that takes a kernel with cgroup v2.
+    """
 
     ocf: str = ""
     """An OCF resource agent, such as "heartbeat:nginx" (Debian's package resource-agents)."""
@@ -65,6 +67,9 @@ class Service:
 
     stop_timeout_s: float = 30.0
     """For a stop to end by itself, in seconds; then every process of the service is killed."""
+
+    status_timeout_s: float = 10.0
+    """For `status`, an agent's monitor action or systemd to answer, in seconds; then it counts as dead."""
 
     interval_s: float = 1.0
     """Time between two looks at whether it is alive, in seconds, at least 0.1. A death is mostly noticed at once."""

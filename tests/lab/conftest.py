@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from bpf import kernel
+from lab import cgroups
 from lab.network import Lab
 from lab.waiting import until
 from tests.lab.nodes import NODES, filter_programs, restore
@@ -16,14 +17,19 @@ from tests.lab.test_topology import left_of, name, namespaces
 
 @pytest.fixture(scope="module")
 def built_farm(request: pytest.FixtureRequest) -> Iterator[Lab]:
-    """Three nodes that agree. At the end nothing of them is left on this machine, kernel programs included."""
-    lab = Lab(name(request.module.__name__.rpartition("_")[2]))
+    """Three nodes that agree. At the end nothing of them is left on this machine, kernel programs included.
+
+    A module whose farm has another configuration says so in FARM_CONFIG.
+    """
+    config = getattr(request.module, "FARM_CONFIG", None)
+    lab = Lab(name(request.module.__name__.rpartition("_")[2]), config=config)
     lab.up()
     known = namespaces(lab)
     programs = [program for node in NODES for program in filter_programs(lab, node)]
     assert len(programs) == 2 * len(NODES)
     yield lab
     lab.down()
+    assert cgroups.left(lab.name) == []
     until(lambda: left_of(lab, known) == [], "process 1 of this machine to bury the dead", timeout_s=20)
     until(lambda: not any(map(is_loaded, programs)), "the kernel to forget the filters", timeout_s=20)
 

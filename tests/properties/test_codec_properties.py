@@ -12,6 +12,7 @@ from farmd.core.events import Echo, NodeState, Order, Proposal, Status
 from farmd.core.view import BUCKETS, Epoch, Member, View
 from farmd.errors import Malformed
 from farmd.kit.wire import Frame
+from farmd.traffic import Traffic
 
 nodes = st.integers(1, 255)
 node_sets = st.frozensets(nodes, max_size=32)
@@ -21,7 +22,8 @@ words = st.integers(0, 2**64 - 1)
 epochs = st.builds(Epoch, counters, st.integers(0, 255))
 members = st.lists(st.builds(Member, nodes, weights, st.booleans()), max_size=32, unique_by=lambda member: member.id)
 orders = st.builds(Order, nodes, st.tuples(counters, nodes), st.booleans(), st.none() | weights)
-echoes = st.none() | st.builds(Echo, words, words, st.booleans())
+echoes = st.none() | st.builds(Echo, words, words, st.booleans(), counters)
+traffics = st.builds(Traffic, counters, counters, counters)
 
 
 @st.composite
@@ -37,7 +39,9 @@ states = st.builds(
     NodeState,
     status=st.sampled_from(Status),
     weight=weights,
-    leaving=st.booleans(),
+    ready=st.booleans(),
+    failing=st.sets(st.text(max_size=20), max_size=8).map(lambda names: tuple(sorted(names))),
+    draining=st.booleans(),
     fit=st.booleans(),
     flows=st.booleans(),
     installed=epochs,
@@ -51,15 +55,16 @@ states = st.builds(
 )
 
 
-def packed(echo: Echo | None, state: NodeState) -> bytes:
-    return codec.pack_echo(echo) + codec.pack_state(state)
+def packed(echo: Echo | None, state: NodeState, traffic: Traffic) -> bytes:
+    return codec.pack_echo(echo) + codec.pack_state(state) + codec.pack_traffic(traffic)
 
 
-@given(echoes, states)
-def test_every_state_survives_the_wire(echo: Echo | None, state: NodeState) -> None:
-    heartbeat = codec.unpack(Frame(1, 2, 3, packed(echo, state)))
+@given(echoes, states, traffics)
+def test_every_state_survives_the_wire(echo: Echo | None, state: NodeState, traffic: Traffic) -> None:
+    heartbeat, told = codec.unpack(Frame(1, 2, 3, packed(echo, state, traffic)))
     assert heartbeat.state == state
     assert heartbeat.echo == echo
+    assert told == traffic
 
 
 @given(st.binary(max_size=2000))
@@ -68,11 +73,11 @@ def test_arbitrary_bytes_are_understood_or_malformed(payload: bytes) -> None:
         codec.unpack(Frame(1, 2, 3, payload))
 
 
-@given(echoes, states, st.data())
+@given(echoes, states, traffics, st.data())
 def test_damaged_heartbeats_are_understood_or_malformed(
-    echo: Echo | None, state: NodeState, data: st.DataObject
+    echo: Echo | None, state: NodeState, traffic: Traffic, data: st.DataObject
 ) -> None:
-    payload = bytearray(packed(echo, state))
+    payload = bytearray(packed(echo, state, traffic))
     for _ in range(data.draw(st.integers(1, 4))):
         payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(0, len(payload)))

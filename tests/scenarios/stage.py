@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 from farmd.core import buckets
 from farmd.core.events import Action, Broadcast, Command, Lease, Leave, NodeState, Note
+from farmd.core.news import in_words
 from farmd.core.settings import MS
-from tests.sim.cluster import Cluster, Faults
+from tests.sim.cluster import Cluster
+from tests.sim.faults import Faults
 from tests.sim.invariants import ExactlyOne, epochs_rise, outsiders_are_silent
 from tests.sim.node import Node, mask
 
@@ -33,10 +35,10 @@ class WatchedCluster(Cluster):
                     self.tell(node, line)
                 self.said[node.id] = state
                 self.done.clear()
-            case Note(text) if "view installed" in text:
-                self.done.append(without_epoch(text))
-            case Note(text):
-                self.tell(node, without_epoch(text))
+            case Note(_, text) if "view installed" in text:
+                self.done.append(text)
+            case Note(_, text):
+                self.tell(node, text)
             case Lease(0):
                 self.tell(node, "ends its lease")
         super()._execute(node, action)
@@ -73,6 +75,8 @@ class Stage:
                     settings["witness"] = True
                 case "settle", ms:
                     settings["settle_ns"] = int(ms) * MS
+                case "ahead", ms:
+                    settings["drain_ahead_ns"] = int(ms) * MS
                 case _:
                     raise AssertionError(f"a farm has no {rule}")
         self.cluster = WatchedCluster(int(size), SEED, FAULTS, **settings)
@@ -134,6 +138,19 @@ class Stage:
         machine = self.cluster.nodes[number(node)]
         self.cluster.order(machine.id, Leave(self.cluster.local(machine) + LIMIT_MS * MS))
 
+    # -- the nodes' supervision ----------------------------------------------------------------------------------------
+
+    def _do_fail(self, node: str, *checks: str) -> None:
+        """Exactly these checks fail; the node may go on."""
+        self.cluster.fall_ill(number(node), *checks)
+
+    def _do_unready(self, node: str, *checks: str) -> None:
+        """The node must own nothing, since these checks fail or something has yet to start."""
+        self.cluster.fall_ill(number(node), *checks, ready=False)
+
+    def _do_recover(self, node: str) -> None:
+        self.cluster.recover(number(node))
+
     # -- time and looking ----------------------------------------------------------------------------------------------
 
     def _do_run(self, ms: str) -> None:
@@ -167,10 +184,6 @@ def number(name: str) -> int:
     return int(name.removeprefix("n"))
 
 
-def without_epoch(text: str) -> str:
-    return text.partition(" ")[2]
-
-
 def names(ids: frozenset[int]) -> str:
     return " ".join(f"n{id}" for id in sorted(ids))
 
@@ -190,7 +203,8 @@ def news(before: NodeState | None, now: NodeState) -> list[str]:
             after = f", in force once {names(proposal.losers)} released" if proposal.losers else ""
             lines.append(f"commits {view.epoch}{after}")
         else:
-            lines.insert(
-                0, f"proposes {view.epoch}: members {names(view.ids)}, {view.moving.bit_count()} buckets moving"
-            )
+            proposes = f"proposes {view.epoch}: members {names(view.ids)}, {view.moving.bit_count()} buckets moving"
+            lines.insert(0, proposes)
+    if before is not None and (now.ready, now.failing) != (before.ready, before.failing):
+        lines.insert(0, in_words((now.ready, now.failing)))
     return lines

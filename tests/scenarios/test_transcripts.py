@@ -11,26 +11,27 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenarios.stage import Stage
+from tests.scenarios import stage, workshop
 
-TRANSCRIPTS = sorted(Path(__file__).parent.glob("*.txt"))
+FOLDER = Path(__file__).parent
+TRANSCRIPTS = sorted(FOLDER.rglob("*.txt"))
 BLOCK = re.compile(r"^(?P<commands>(?:[^#\n].*\n)+?)----\n(?P<seen>(?:.+\n)*)", re.MULTILINE)
 
 
-def play(text: str) -> str:
+def play(path: Path) -> str:
     """The transcript as it comes out now."""
-    stage = Stage()
+    on = stage.Stage() if path.parent == FOLDER else workshop.Stage()
 
     def once_more(block: re.Match[str]) -> str:
-        return f"{block['commands']}----\n{stage.play(block['commands'])}\n"
+        return f"{block['commands']}----\n{on.play(block['commands'])}\n"
 
-    return BLOCK.sub(once_more, text)
+    return BLOCK.sub(once_more, path.read_text())
 
 
 @pytest.mark.parametrize("path", TRANSCRIPTS, ids=lambda path: path.stem)
 def test_it_happens_as_told(path: Path) -> None:
     told = path.read_text()
-    seen = play(told)
+    seen = play(path)
     if os.environ.get("FARMD_REWRITE"):
         path.write_text(seen)
     else:

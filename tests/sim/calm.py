@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.sim.cluster import Cluster, Faults
+from tests.sim.cluster import Cluster
+from tests.sim.faults import Faults
 from tests.sim.invariants import ExactlyOne, converged, epochs_rise, outsiders_are_silent
 
 DELAY_MS_MAX = 2.0

@@ -9,7 +9,6 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from farmd.core import buckets
 from farmd.core.events import (
@@ -17,6 +16,7 @@ from farmd.core.events import (
     Broadcast,
     Event,
     Flows,
+    Health,
     Heartbeat,
     Install,
     Lease,
@@ -25,44 +25,23 @@ from farmd.core.events import (
     Received,
     Stop,
     Tick,
+    TookOver,
     WitnessAnswered,
 )
 from farmd.core.membership import Membership
 from farmd.core.settings import MS, Settings
 from farmd.core.view import Epoch
-from tests.sim.node import Node, mask
+from tests.sim.faults import Faults
+from tests.sim.node import HEALTHY, Node, mask
 
 SOCKET_MESSAGES = 200
 """What a socket holds for a frozen daemon; later messages are lost, as in the kernel."""
 FLOWS_INTERVAL_NS = 50 * MS
 """How often a daemon looks for flows in buckets that were given away."""
+FIRST_PROBE_MS_MAX = 200
+"""How long after its start a daemon that supervises something knows whether it may own buckets."""
 HANDOVER_LEASE_NS = 10_000 * MS
 """How long a filter goes on passing old flows while its daemon replaces itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class Faults:
-    """What may go wrong, as probabilities for each message or as rates for each simulated second."""
-
-    loss: float = 0.0
-    duplication: float = 0.0
-    delay_ms_max: float = 2.0
-    replays: float = 0.0
-    """Probability that somebody records a message and sends it again up to 3 s later, true to the byte."""
-    slow_delivery: float = 0.0
-    """Probability of a delay of up to 300 ms (reorders, too)."""
-    jitter_ms_max: float = 3.0
-    """How late a daemon wakes up."""
-    drift: float = 0.0
-    """How far a clock may run fast or slow, as a fraction."""
-    one_way_cuts: float = 0.0
-    partitions: float = 0.0
-    freezes: float = 0.0
-    crashes: float = 0.0
-    planned: float = 0.0
-    """Drains, changes of weight, planned stops."""
-    witness_cuts: float = 0.0
-    """A node that the witness does not answer for a while."""
 
 
 class Cluster:
@@ -145,8 +124,12 @@ class Cluster:
         node.epochs.clear()
         node.heard_ns.clear()
         node.frozen_until = 0
-        node.core = Membership(settings, self.incarnations, self.local(node), flows=flows)
+        supervised = self.faults.health > 0 or node.health != HEALTHY
+        node.core = Membership(settings, self.incarnations, self.local(node), flows=flows, ready=not supervised)
         self._schedule_tick(node)
+        if supervised:
+            probed_ns, generation = self.now + int(self.random.uniform(0, FIRST_PROBE_MS_MAX) * MS), node.generation
+            self.at(probed_ns, lambda: self._runs(node, generation) and self._report_health(node))
 
     def kill(self, id: int) -> None:
         """Power off."""
@@ -190,6 +173,15 @@ class Cluster:
                 if (a in side) != (b in side):
                     self.broken.add((a, b))
 
+    def fall_ill(self, id: int, *failing: str, ready: bool = True) -> None:
+        """From now on exactly these checks of a node fail; whether it may own buckets is up to their reactions."""
+        node = self.nodes[id]
+        node.health = Health(ready, failing)
+        self._report_health(node)
+
+    def recover(self, id: int) -> None:
+        self.fall_ill(id)
+
     def heal(self) -> None:
         self.broken.clear()
         self.blind.clear()
@@ -199,6 +191,12 @@ class Cluster:
         node = self.nodes[id]
         if node.core is not None and node.frozen_until <= self.now:
             self._step(node, event)
+
+    def _report_health(self, node: Node) -> None:
+        if node.frozen_until > self.now:
+            self.at(node.frozen_until, lambda: self._report_health(node))
+        else:
+            self._step(node, node.health)
 
     # -- one daemon ----------------------------------------------------------------------------------------------------
 
@@ -254,8 +252,10 @@ class Cluster:
                 node.epochs.append((epoch.number, epoch.coordinator))
                 assert node.core is not None
                 self._look_for_flows_later(node, node.generation, node.core.follower.installed)
-            case Note(text):
-                self.log.append(f"{self.now / MS:10.1f} n{node.id} {text}")
+            case Note(epoch, text):
+                self.log.append(f"{self.now / MS:10.1f} n{node.id} epoch={epoch} {text}")
+            case TookOver():
+                pass
             case Stop():
                 (self._replace if node.hands_over else self.kill)(node.id)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from farmd.core.settings import MS
 from tests.sim.cluster import Cluster
 from tests.sim.hostility import Hostility, ordeal_for
-from tests.sim.invariants import ExactlyOne, converged, epochs_rise, outsiders_are_silent
+from tests.sim.invariants import ExactlyOne, ReleasedStays, converged, epochs_rise, outsiders_are_silent
 
 TORMENT_MS = 3000
 RECOVERY_MS_MAX = 4000
@@ -28,7 +28,7 @@ def hostile_runs(seeds: Iterable[int]) -> None:
 def _hostile_run(seed: int) -> None:
     ordeal = ordeal_for(seed)
     cluster = Cluster(ordeal.size, seed, ordeal.faults, **ordeal.settings)
-    cluster.checks = [ExactlyOne(), epochs_rise, outsiders_are_silent]
+    cluster.checks = [ExactlyOne(), ReleasedStays(), epochs_rise, outsiders_are_silent]
     try:
         _torment_and_rest(cluster)
     except AssertionError as broken:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from dataclasses import dataclass, field
 
 from farmd.core.events import Command, Leave
 from farmd.core.settings import MS
-from tests.sim.cluster import Cluster, Faults
+from tests.sim.cluster import Cluster
+from tests.sim.faults import Faults
 
 LEAVE_PATIENCE_MS = 500
+CHECKS = ("app", "db")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +42,13 @@ def ordeal_for(seed: int) -> Ordeal:
         crashes=choose([0, 0.2, 0.5]),
         planned=choose([0, 0.5, 2]),
         witness_cuts=choose([0, 0.5]),
+        health=choose([0, 1, 5]),
     )
     settings: dict[str, object] = {
         "quorum": choose(["none", "none", "majority"]),
         "witness": choose([False, False, True]),
         "settle_ns": choose([500, 2000, 10_000]) * MS,
+        "drain_ahead_ns": choose([0, 0, 300]) * MS,
     }
     return Ordeal(choose([2, 3, 3, 4, 5]), faults, settings)
 
@@ -65,6 +70,7 @@ class Hostility:
             self._crash: faults.crashes,
             self._change: faults.planned,
             self._blind: faults.witness_cuts,
+            self._change_health: faults.health,
         }
         for fault, per_second in rates.items():
             when = cluster.now
@@ -131,7 +137,22 @@ class Hostility:
         else:
             self.cluster.order(by, Command(node, drained=what == "drain"))
 
+    def _change_health(self) -> None:
+        """Of one node, or of all, as when what they share fails. Some recover and relapse while that is acted upon."""
+        everywhere = self.random.random() < 0.2
+        for node in self.cluster.nodes if everywhere else [self._some_node()]:
+            if self.random.random() < 0.5:
+                self._fall_ill(node)
+            else:
+                self.cluster.recover(node)
+                self.cluster.at(self._later(0, 20), functools.partial(self._fall_ill, node))
+
+    def _fall_ill(self, node: int) -> None:
+        failing = [check for check in CHECKS if self.random.random() < 0.4]
+        self.cluster.fall_ill(node, *failing, ready=self.random.random() < 0.6)
+
     def _make_whole(self) -> None:
+        """All but the health of the nodes: the farm must find its rest with whoever is able."""
         self.cluster.heal()
         self.cluster.faults = Faults()
         self.cluster.start()

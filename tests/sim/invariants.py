@@ -1,4 +1,4 @@
-"""What must hold after every step, whatever the network does (I1 to I4)."""
+"""What must hold after every step, whatever the network does (I1 to I4, I6)."""
 
 from __future__ import annotations
 
@@ -89,6 +89,24 @@ def epochs_rise(cluster: Cluster) -> None:
         del node.epochs[:-1]
 
 
+class ReleasedStays:
+    """I6: a node that is not ready and has released its buckets opens none until it is ready again. So what serves them
+    may be stopped then."""
+
+    def __init__(self) -> None:
+        self._released: set[int] = set()
+
+    def __call__(self, cluster: Cluster) -> None:
+        node = cluster.touched
+        assert node is not None
+        if node.core is None or node.core.standing.ready:
+            self._released.discard(node.id)
+        elif node.id in self._released:
+            assert not node.open_mask, f"I6: n{node.id} opens buckets that it has released, and is not ready"
+        elif node.core.released:
+            self._released.add(node.id)
+
+
 def outsiders_are_silent(cluster: Cluster) -> None:
     """I3: a node that is in no view answers nothing."""
     node = cluster.touched
@@ -98,7 +116,8 @@ def outsiders_are_silent(cluster: Cluster) -> None:
 
 
 def converged(cluster: Cluster) -> bool:
-    """I4: one view, all that run are in it, and every bucket is open on exactly one of them, shared as weighed."""
+    """I4: one view, all that run are in it, and every bucket is open on exactly one of those who are able, shared as
+    weighed."""
     running = [node for node in cluster.nodes.values() if node.core is not None]
     views = {node.core.view for node in running if node.core is not None}
     view = views.pop() if len(views) == 1 else None
@@ -109,9 +128,25 @@ def converged(cluster: Cluster) -> bool:
         if opened & node.open_mask:
             return False
         opened |= cluster.open_now(node)
-    total = sum(member.share for member in view.members)
+    weights = able(running)
+    total = sum(weights.values())
     if total == 0:
         return opened == 0
-    exact = {member.id: member.share * BUCKETS / total for member in view.members}
+    exact = {node.id: weights.get(node.id, 0) * BUCKETS / total for node in running}
     fair = all(abs(view.owners.count(node) - share) < 1 for node, share in exact.items())
     return fair and opened == EVERY_BUCKET
+
+
+def able(running: list[Node]) -> dict[int, int]:
+    """The weights of the nodes that should own buckets, by what each was told and found, not by what it says."""
+    candidates = {node.id: len(node.health.failing) for node in running if weight_of(node)}
+    fewest = min(candidates.values(), default=0)
+    return {node.id: weight_of(node) for node in running if candidates.get(node.id) == fewest}
+
+
+def weight_of(node: Node) -> int:
+    """The weight of a node as far as it may own buckets at all."""
+    core = node.core
+    assert core is not None
+    gives_away = core.leaving or core.orders.drained(node.id) or not node.health.ready
+    return 0 if gives_away else core.orders.weight(node.id, core.settings.weight)

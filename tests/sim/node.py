@@ -6,8 +6,10 @@ import functools
 from dataclasses import dataclass, field
 
 from farmd.core import buckets
-from farmd.core.events import Event
+from farmd.core.events import Event, Health
 from farmd.core.membership import Membership
+
+HEALTHY = Health(ready=True)
 
 
 @dataclass
@@ -33,6 +35,8 @@ class Node:
     """The deadline it was set for, in the node's own clock."""
     generation: int = 0
     """Counts starts and stops, so that what was scheduled for an earlier run is dropped."""
+    health: Health = HEALTHY
+    """What the machine's supervision finds, whether or not the daemon knows it yet."""
     hands_over: bool = False
     """Once it has left it starts anew, as after SIGHUP."""
     epochs: list[tuple[int, int]] = field(default_factory=list)

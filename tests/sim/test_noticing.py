@@ -9,6 +9,7 @@ import pytest
 from farmd.core import buckets, lease
 from farmd.core.follower import Follower
 from farmd.core.membership import Membership
+from farmd.core.standing import Standing
 from tests.sim.hostile_run import Violated, hostile_runs
 
 SEEDS = range(100)
@@ -32,6 +33,7 @@ SAFEGUARDS = {
     "gainers wait for the release": (Follower, "_has_released", always),
     "the conditions of a promise": (Follower, "_may_promise", always),
     "closing when left out": (Membership, "_check_exclusion", never),
+    "who is not ready is given no buckets": (Standing, "draining", never),
 }
 
 
@@ -39,7 +41,7 @@ SAFEGUARDS = {
 def test_the_simulation_notices_when_a_safeguard_is_missing(safeguard: str, monkeypatch: pytest.MonkeyPatch) -> None:
     owner, name, broken = SAFEGUARDS[safeguard]
     monkeypatch.setattr(owner, name, broken)
-    with pytest.raises(Violated, match=r"I[14]: "):
+    with pytest.raises(Violated, match=r"I[146]: "):
         hostile_runs(SEEDS)
 
 

@@ -11,7 +11,9 @@ from farmd.core.view import BUCKETS, NEVER, Epoch, Member, View
 JOINING = NodeState(
     status=Status.JOINING,
     weight=100,
-    leaving=False,
+    ready=True,
+    failing=(),
+    draining=False,
     fit=True,
     flows=False,
     installed=NEVER,

@@ -58,13 +58,21 @@ def test_the_kit_knows_nothing_above_it(path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("path", sources("farmd", "bpf"), ids=name)
+@pytest.mark.parametrize("path", sources("healthcheck"), ids=name)
+def test_the_health_page_knows_the_daemon_by_its_socket_only(path: Path) -> None:
+    for module in imported(path):
+        assert not within(module, "farmd", "bpf") or within(module, "farmd.kit", "farmd.errors"), (
+            f"{name(path)} imports {module}"
+        )
+
+
+@pytest.mark.parametrize("path", sources("farmd", "bpf", "healthcheck"), ids=name)
 def test_the_product_is_not_built_on_lab_or_tests(path: Path) -> None:
     for module in imported(path):
         assert not within(module, "tests", "lab"), f"{name(path)} imports {module}"
 
 
-@pytest.mark.parametrize("path", sources("farmd", "bpf", "lab"), ids=name)
+@pytest.mark.parametrize("path", sources("farmd", "bpf", "healthcheck", "lab"), ids=name)
 def test_a_module_is_one_room(path: Path) -> None:
     text = path.read_text()
     assert len(text.splitlines()) <= LINES_MAX, f"{name(path)} holds more than one idea"

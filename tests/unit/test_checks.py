@@ -11,8 +11,13 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
+PACKAGES = ("farmd", "bpf", "healthcheck", "lab")
+
+
 @pytest.mark.parametrize(
-    "check", [["ruff", "check", "."], ["mypy", "-p", "farmd", "-p", "bpf", "-p", "lab"]], ids=lambda check: check[0]
+    "check",
+    [["ruff", "check", "."], ["mypy", *(word for package in PACKAGES for word in ("-p", package))]],
+    ids=lambda check: check[0],
 )
 def test_a_check_finds_nothing(check: list[str]) -> None:
     done = subprocess.run([sys.executable, "-m", *check], cwd=CHECKOUT, capture_output=True, text=True, check=False)

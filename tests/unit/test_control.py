@@ -21,8 +21,9 @@ from typing import Any
 import pytest
 
 from farmd.errors import ConfigError, MachineError
-from farmd.kit.control import call
-from farmd.kit.control_server import CLIENTS_MAX, REQUEST_BYTES_MAX, ControlServer
+from farmd.kit.control import call, watch
+from farmd.kit.control_server import CLIENTS_MAX, REQUEST_BYTES_MAX, ControlServer, Lines
+from lab.waiting import until
 
 WAIT_S = 10.0
 """Far more than anything here takes; only a failing test waits as long."""
@@ -32,8 +33,31 @@ NOBODY = 65534
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
 
 
-async def handler(request: dict[str, Any]) -> dict[str, Any]:
+streams: list[str] = []
+"""What became of the streams of `handler`."""
+
+
+async def stream(request: dict[str, Any]) -> Lines:
+    streams.append("opened")
+    try:
+        for number in range(request["lines"]):
+            yield {"number": number, "text": "x" * request.get("size", 0)}
+            yield {"alive": True}
+        match request.get("end"):
+            case "refuse":
+                raise ConfigError("node", "there is no n9")
+            case "break":
+                raise RuntimeError("a bug")
+            case "wait":
+                await asyncio.Event().wait()
+    finally:
+        streams.append("closed")
+
+
+async def handler(request: dict[str, Any]) -> dict[str, Any] | Lines:
     match request["verb"]:
+        case "watch":
+            return stream(request)
         case "echo":
             return {"heard": request}
         case "refuse":
@@ -133,6 +157,93 @@ def test_one_connection_carries_many_requests(path: Path) -> None:
         answers = received(connection)
     assert [answer["ok"] for answer in answers] == [True, False, True]
     assert [answers[0]["heard"]["n"], answers[2]["heard"]["n"]] == [1, 2]
+
+
+# Streams.
+
+
+@pytest.fixture(autouse=True)
+def _no_streams_yet() -> None:
+    streams.clear()
+
+
+def test_a_stream_is_a_line_each(path: Path) -> None:
+    with serving(path), connected(path) as connection:
+        connection.sendall(b'{"verb": "watch", "lines": 2}\n{"verb": "echo"}\n')
+        connection.shutdown(socket.SHUT_WR)
+        answers = received(connection)
+    assert [answer["ok"] for answer in answers] == [True] * 5
+    assert [answer["number"] for answer in answers[:4:2]] == [0, 1]
+    assert [answer["alive"] for answer in answers[1:4:2]] == [True, True]
+    assert answers[4]["heard"] == {"verb": "echo"}
+
+
+def test_who_watches_sees_every_status_and_no_sign_of_life(path: Path) -> None:
+    with serving(path):
+        statuses = watch(path, WAIT_S, lines=50, size=30_000, end="refuse")
+        assert [next(statuses)["number"] for _ in range(50)] == list(range(50))
+        with pytest.raises(MachineError, match=r"^node: there is no n9$"):
+            next(statuses)
+
+
+def test_a_bug_ends_the_stream_with_a_sentence(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with serving(path):
+        with pytest.raises(MachineError, match="failed inside the daemon; its log says why"):
+            list(watch(path, WAIT_S, lines=1, end="break"))
+        assert call(path, "echo", WAIT_S)["ok"]
+    assert "control request failed" in caplog.text
+
+
+def test_a_daemon_that_ends_or_falls_silent_is_said(path: Path) -> None:
+    with serving(path):
+        silent = watch(path, 0.2, lines=1, end="wait")
+        assert next(silent)["number"] == 0
+        with pytest.raises(MachineError, match=r"^farmd did not answer 'watch' within 0\.2 s$"):
+            next(silent)
+        ended = watch(path, WAIT_S, lines=1, end="wait")
+        assert next(ended)["number"] == 0
+    with pytest.raises(MachineError, match=r"^farmd closed the connection without an answer$"):
+        next(ended)
+    with pytest.raises(MachineError, match=r"^farmd is not running for farm web"):
+        next(watch(path, WAIT_S, lines=1))
+
+
+def test_a_stream_is_closed_when_its_client_goes(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with serving(path):
+        statuses = watch(path, WAIT_S, lines=10_000_000)
+        assert next(statuses)["number"] == 0
+        statuses.close()
+        until(lambda: streams == ["opened", "closed"], "the stream to be closed")
+        assert call(path, "echo", WAIT_S)["ok"]
+    assert caplog.records == []
+
+
+def test_a_stream_waits_for_a_client_that_does_not_read_and_not_for_long(path: Path) -> None:
+    with serving(path, idle_s=0.2), connected(path) as slow:
+        slow.sendall(b'{"verb": "watch", "lines": 1000, "size": 100000}\n')
+        assert call(path, "echo", WAIT_S)["ok"]
+        until(lambda: streams == ["opened", "closed"], "the stream to be closed")
+        numbers = [line["number"] for line in read_lines(slow) if "number" in line]
+    assert 0 < len(numbers) < 20  # what the kernel and one line of the daemon hold; it has not run ahead
+
+
+def read_lines(connection: socket.socket) -> list[dict[str, Any]]:
+    """The whole lines that came until the daemon closed, perhaps in mid line."""
+    content = b""
+    with contextlib.suppress(ConnectionResetError):
+        while chunk := connection.recv(65536):
+            content += chunk
+    return [json.loads(line) for line in content.splitlines(keepends=True) if line.endswith(b"\n")]
+
+
+def test_a_stream_takes_a_clients_place_until_it_ends(path: Path) -> None:
+    with serving(path), contextlib.ExitStack() as stack:
+        watchers = [watch(path, WAIT_S, lines=1, end="wait") for _ in range(CLIENTS_MAX)]
+        for watcher in watchers:
+            stack.callback(watcher.close)
+            next(watcher)
+        with pytest.raises(MachineError, match="32 clients are connected already"):
+            next(watch(path, WAIT_S, lines=1))
 
 
 # Clients that misbehave.

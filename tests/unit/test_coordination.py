@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from farmd.core.buckets import ALL_MOVING
-from farmd.core.coordination import Situation, next_view
+from farmd.core.coordination import Candidate, Situation, members, next_view, taken_from
 from farmd.core.view import Epoch, Member, View
 
 ONE, TWO, THREE = (Member(id, 100) for id in (1, 2, 3))
@@ -13,6 +15,38 @@ FIRST = next_view(
     Epoch(1, 1),
     Situation(None, (ONE, TWO, THREE), frozenset(), False, quiet=True, settled=True, hash_key_id=7),
 )
+
+
+@pytest.mark.parametrize(
+    ("candidates", "owners"),
+    [
+        ({1: (100, False, 0), 2: (100, False, 0)}, {1, 2}),
+        ({1: (100, False, 1), 2: (100, False, 0)}, {2}),
+        ({1: (100, False, 1), 2: (100, False, 1)}, {1, 2}),
+        ({1: (100, False, 2), 2: (100, False, 1), 3: (100, False, 1)}, {2, 3}),
+        ({1: (100, False, 1), 2: (100, True, 0)}, {1}),
+        ({1: (100, False, 1), 2: (0, False, 0)}, {1}),
+        ({1: (100, True, 0), 2: (0, False, 0)}, set()),
+        ({1: (100, False, 3)}, {1}),
+        ({1: (100, True, 0)}, set()),
+    ],
+)
+def test_of_those_who_may_own_buckets_those_do_of_which_the_fewest_checks_fail(
+    candidates: dict[int, tuple[int, bool, int]], owners: set[int]
+) -> None:
+    """By number: weight, whether it drains, and how many checks fail."""
+    counted = members(Candidate(node, *known) for node, known in candidates.items())
+    assert {member.id for member in counted if member.share} == owners
+    assert {member.id: member.weight for member in counted} == {node: known[0] for node, known in candidates.items()}
+
+
+def test_buckets_of_nodes_that_fail_are_taken_by_those_who_have_them_then() -> None:
+    dead = after(FIRST, ONE, Member(3, 0), settled=False)
+    assert taken_from(FIRST, dead, 1) == {2}
+    assert taken_from(FIRST, dead, 3) == frozenset(), "it owns nothing"
+    assert taken_from(dead, after(dead, ONE, settled=False), 1) == frozenset(), "node 3 had none"
+    drained = after(FIRST, ONE, Member(2, 100, draining=True), THREE, settled=False)
+    assert taken_from(FIRST, drained, 1) == frozenset(), "what is given is not taken"
 
 
 def after(base: View, *members: Member, settled: bool, hash_key_id: int = 7) -> View:

@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 
 from farmd.core.coordinator import Coordinator
-from farmd.core.events import Echo, NodeState, Proposal, Status
+from farmd.core.events import Command, Echo, NodeState, Proposal, Status
 from farmd.core.evidence import Evidence
 from farmd.core.follower import Follower
 from farmd.core.orders import Orders
 from farmd.core.settings import Settings
-from farmd.core.view import Epoch
+from farmd.core.standing import Standing
+from farmd.core.view import BUCKETS, Epoch
 from tests.unit.states import JOINING, beat, ms, prepared, settings, up, view_of
 
 OWN = 5
@@ -29,8 +30,10 @@ class Table:
         self.evidence.sent.record(1, START)
         for peer in self.evidence.peers:
             assert self.evidence.accept(START, beat(peer, 1, Echo(OWN, 1)))
-        self.follower = Follower(self.settings, self.evidence, START, flows=False)
-        self.coordinator = Coordinator(self.settings, self.evidence, self.follower, Orders(self.settings.nodes))
+        self.orders = Orders(self.settings.nodes)
+        self.standing = Standing(self.settings.drain_ahead_ns, ready=True)
+        self.follower = Follower(self.settings, self.evidence, self.standing, START, flows=False)
+        self.coordinator = Coordinator(self.settings, self.evidence, self.follower, self.orders, self.standing)
 
     def says(self, peer: int, state: NodeState) -> None:
         self.evidence.peers[peer].state = state
@@ -41,7 +44,7 @@ class Table:
         for peer in self.evidence.peers.values():
             peer.heard_ns = peer.confirmed_ns = self.now
             peer.deaf = False
-        self.coordinator.step(self.now, coordinates=True, leaving=False)
+        self.coordinator.step(self.now, coordinates=True)
         if self.coordinator.proposal is not None:
             self.follower.consider(self.now, self.coordinator.proposal)
             self.coordinator.commit_if_promised(self.now)
@@ -111,7 +114,7 @@ def test_the_proposal_ends_when_all_have_it_in_force() -> None:
     assert table.at(5000) is None
 
 
-@pytest.mark.parametrize("change", [{"fit": False}, {"leaving": True}, {"weight": 7}])
+@pytest.mark.parametrize("change", [{"fit": False}, {"draining": True}, {"weight": 7}])
 def test_what_was_committed_has_time_to_come_into_force_before_anything_else(change: dict[str, object]) -> None:
     table = Table(2)
     committed = committed_by(table)
@@ -121,6 +124,27 @@ def test_what_was_committed_has_time_to_come_into_force_before_anything_else(cha
     later = table.at(102)
     assert later is not None
     assert later.view.epoch > committed.view.epoch
+
+
+@pytest.mark.parametrize("words", [{"draining": True}, {"failing": ("app",)}])
+def test_a_member_owns_nothing_by_its_own_word(words: dict[str, object]) -> None:
+    table = Table(2)
+    table.says(2, replace(JOINING, **words))  # type: ignore[arg-type]
+    proposed = table.at(0)
+    assert proposed is not None
+    assert proposed.view.owners.count(1) == BUCKETS
+
+
+@pytest.mark.parametrize(("status", "owned"), [(Status.JOINING, 0), (Status.UP, BUCKETS // 2)])
+def test_who_waits_may_not_have_heard_of_its_order(status: Status, owned: int) -> None:
+    table = Table(2)
+    view = view_of(Epoch(3, 2), 2, 1)
+    table.follower.consider(table.now, prepared(view))
+    table.orders.give(1, Command(2, drained=True))
+    table.says(2, up(view) if status is Status.UP else JOINING)
+    proposed = table.at(1)
+    assert proposed is not None
+    assert proposed.view.owners.count(2) == owned
 
 
 def test_unless_a_member_can_follow_no_more() -> None:
@@ -146,14 +170,14 @@ def test_what_does_not_come_into_force_is_agreed_on_anew() -> None:
 def test_who_no_longer_coordinates_drops_what_it_has_not_committed() -> None:
     table = Table(2)
     table.at(0)
-    table.coordinator.step(table.now, coordinates=False, leaving=False)
+    table.coordinator.step(table.now, coordinates=False)
     assert table.coordinator.proposal is None
 
 
 def test_who_no_longer_coordinates_finishes_what_it_has_committed() -> None:
     table = Table(2)
     committed = committed_by(table)
-    table.coordinator.step(table.now, coordinates=False, leaving=False)
+    table.coordinator.step(table.now, coordinates=False)
     assert table.coordinator.proposal == committed
 
 

@@ -31,14 +31,14 @@ def test_a_run_that_has_not_heard_us_proves_nothing_but_is_noticed() -> None:
     assert not kept.accept(ms(10), beat(2, 1))
     assert kept.unproved == 1
     assert kept.live(ms(10)) == []
-    assert kept.echoes() == {2: Echo(RUN, 1, proved=False)}
+    assert kept.echoes(ms(10)) == {2: Echo(RUN, 1, proved=False)}
 
 
 def test_a_run_that_echoes_us_is_alive() -> None:
     kept = evidence()
     assert kept.accept(ms(10), beat(2, 1, Echo(OWN, 1)))
     assert [peer.id for peer in kept.live(ms(10))] == [2]
-    assert kept.echoes() == {2: Echo(RUN, 1)}
+    assert kept.echoes(ms(10)) == {2: Echo(RUN, 1)}
 
 
 def test_what_another_run_of_ours_said_proves_nothing() -> None:
@@ -66,7 +66,7 @@ def test_a_repeated_or_overtaken_message_is_no_evidence() -> None:
 def test_a_recording_of_an_earlier_run_does_not_disturb_the_present_one() -> None:
     kept = proved()
     assert not kept.accept(ms(20), beat(2, 900, incarnation=RUN - 1))
-    assert kept.echoes() == {2: Echo(RUN, 1)}
+    assert kept.echoes(ms(10)) == {2: Echo(RUN, 1)}
 
 
 def test_a_recording_does_not_keep_the_dead_alive() -> None:
@@ -80,16 +80,16 @@ def test_a_recording_does_not_keep_the_dead_alive() -> None:
 def test_a_new_run_takes_over_by_echoing_us() -> None:
     kept = proved()
     assert kept.accept(ms(30), beat(2, 1, Echo(OWN, 3), incarnation=RUN + 1))
-    assert kept.echoes() == {2: Echo(RUN + 1, 1)}
+    assert kept.echoes(ms(30)) == {2: Echo(RUN + 1, 1)}
     assert not kept.accept(ms(40), beat(2, 99, incarnation=RUN))
 
 
 def test_a_new_run_is_noticed_once_the_old_one_falls_silent() -> None:
     kept = proved()
     kept.accept(ms(10) + STALE, beat(2, 1, incarnation=RUN + 1))
-    assert kept.echoes() == {2: Echo(RUN, 1)}
+    assert kept.echoes(ms(10)) == {2: Echo(RUN, 1)}
     kept.accept(ms(10) + STALE + 1, beat(2, 1, incarnation=RUN + 1))
-    assert kept.echoes() == {2: Echo(RUN + 1, 1, proved=False)}
+    assert kept.echoes(ms(10)) == {2: Echo(RUN + 1, 1, proved=False)}
 
 
 def test_silence_begins_with_the_suspicion_time() -> None:
@@ -165,6 +165,44 @@ def test_what_was_sent_is_forgotten_when_no_echo_of_it_counts() -> None:
     sent.record(3, 101)
     assert sent.time_of(1) is None
     assert sent.time_of(2) == 100
+
+
+def test_an_echo_says_for_how_long_its_message_was_held() -> None:
+    kept = proved()
+    assert kept.echoes(ms(10.25)) == {2: Echo(RUN, 1, held_us=250)}
+    assert kept.echoes(ms(10_000_000)) == {2: Echo(RUN, 1, held_us=2**32 - 1)}
+
+
+def test_who_was_forgiven_a_silence_did_not_speak_in_it() -> None:
+    kept = proved()
+    kept.forgive(ms(300), ms(600))
+    assert kept.echoes(ms(600)) == {2: Echo(RUN, 1, held_us=590_000)}
+
+
+def test_the_round_trip_leaves_out_the_time_that_the_peer_held_our_message() -> None:
+    kept = evidence()
+    kept.accept(ms(40), beat(2, 1, Echo(OWN, 2, held_us=29_000)))
+    assert kept.peers[2].round_trip_ns == ms(1)
+
+
+def test_the_round_trip_is_smoothed_over_the_last_measurements() -> None:
+    kept = evidence()
+    kept.accept(ms(1), beat(2, 1, Echo(OWN, 1)))
+    kept.accept(ms(19), beat(2, 2, Echo(OWN, 2)))
+    assert kept.peers[2].round_trip_ns == ms(2), "7/8 of 1 ms and 1/8 of 9 ms"
+
+
+def test_an_echo_that_repeats_an_older_one_measures_nothing() -> None:
+    kept = evidence()
+    kept.accept(ms(1), beat(2, 1, Echo(OWN, 1)))
+    kept.accept(ms(90), beat(2, 2, Echo(OWN, 1)))
+    assert kept.peers[2].round_trip_ns == ms(1)
+
+
+def test_who_claims_to_have_held_a_message_before_it_was_sent_is_near() -> None:
+    kept = evidence()
+    kept.accept(ms(1), beat(2, 1, Echo(OWN, 1, held_us=2**32 - 1)))
+    assert kept.peers[2].round_trip_ns == 0
 
 
 def test_peers_are_listed_in_order() -> None:

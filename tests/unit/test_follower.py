@@ -9,6 +9,7 @@ from farmd.core.buckets import CLOSED
 from farmd.core.events import Echo, Install
 from farmd.core.evidence import Evidence
 from farmd.core.follower import Follower
+from farmd.core.standing import Standing
 from farmd.core.view import NEVER, Epoch
 from tests.unit.states import JOINING, beat, committed, ms, prepared, settings, up, view_of
 
@@ -28,7 +29,7 @@ def follower(size: int = 2, *, silent: tuple[int, ...] = (), **changes: object) 
             peer.heard_ns = NOW - chosen.suspect_ns
         else:
             assert evidence.accept(NOW, beat(peer.id, 1, Echo(OWN, 1)))
-    return Follower(chosen, evidence, 0, flows=False)
+    return Follower(chosen, evidence, Standing(0, ready=True), 0, flows=False)
 
 
 def says(node: Follower, peer: int, state: object) -> None:
@@ -55,6 +56,15 @@ def test_a_committed_view_is_opened() -> None:
     follows(node)
     assert node.view == OLD
     assert node.table == buckets.states(OLD, 1)
+
+
+def test_who_drains_promises_no_view_that_gives_it_buckets() -> None:
+    node = follower()
+    node.standing.ready = False
+    node.consider(NOW, prepared(OLD))
+    assert node.promised == NEVER
+    node.consider(NOW, prepared(NEW))
+    assert node.promised == NEW.epoch, "node 2 owns everything in it"
 
 
 def test_a_view_committed_without_our_promise_is_not_opened() -> None:

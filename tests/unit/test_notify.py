@@ -26,9 +26,9 @@ def test_the_manager_hears_each_message(manager: socket.socket) -> None:
     notify.ready()
     notify.status("epoch 7, 3 members")
     notify.watchdog()
-    notify.stopping()
+    notify.stopping(within_s=70.5)
     heard = [manager.recv(4096) for _ in range(4)]
-    assert heard == [b"READY=1", b"STATUS=epoch 7, 3 members", b"WATCHDOG=1", b"STOPPING=1"]
+    assert heard == [b"READY=1", b"STATUS=epoch 7, 3 members", b"WATCHDOG=1", b"STOPPING=1\nEXTEND_TIMEOUT_USEC=70500000"]
 
 
 def test_a_status_cannot_smuggle_another_message(manager: socket.socket) -> None:

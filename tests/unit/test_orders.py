@@ -6,27 +6,23 @@ from itertools import permutations
 
 from farmd.core.events import Command, Order
 from farmd.core.orders import Orders
-from farmd.core.view import Member
 
 NODES = frozenset({1, 2, 3})
 
 
 def test_without_an_order_the_configuration_holds() -> None:
-    assert Orders(NODES).member(2, 70, leaving=False) == Member(2, 70, draining=False)
+    orders = Orders(NODES)
+    assert not orders.drained(2)
+    assert orders.weight(2, 70) == 70
 
 
 def test_a_drained_node_keeps_its_weight_for_later() -> None:
     orders = Orders(NODES)
-    orders.give(1, Command(2, drained=True))
-    member = orders.member(2, 70, leaving=False)
-    assert member == Member(2, 70, draining=True)
-    assert member.share == 0
-    orders.give(1, Command(2, drained=False))
-    assert orders.member(2, 70, leaving=False).share == 70
-
-
-def test_a_node_that_leaves_is_counted_as_draining() -> None:
-    assert Orders(NODES).member(2, 70, leaving=True).draining
+    orders.give(1, Command(2, weight=30))
+    for drained in (True, False):
+        orders.give(1, Command(2, drained=drained))
+        assert orders.drained(2) == drained
+        assert orders.weight(2, 70) == 30
 
 
 def test_one_wish_leaves_the_other_side_of_the_order_as_it_is() -> None:

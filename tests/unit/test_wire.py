@@ -21,7 +21,7 @@ def resealed(header: bytes, payload: bytes) -> bytes:
     return header + payload + hashlib.blake2b(header + payload, key=key, digest_size=16).digest()
 
 
-def header(magic: bytes = b"FRMD", version: int = 1, farm: str = "web", sender: int = 7) -> bytes:
+def header(magic: bytes = b"FRMD", version: int = 2, farm: str = "web", sender: int = 7) -> bytes:
     tag = hashlib.blake2b(farm.encode(), digest_size=8, person=b"farmd.farm").digest()
     return magic + bytes([version]) + tag + bytes([sender]) + struct.pack(">QQ", 2, 3)
 
@@ -40,8 +40,8 @@ def test_the_format_is_the_documented_one() -> None:
         (header() + bytes(15), Truncated),
         (resealed(header(magic=b"HTTP"), b""), Malformed),
         (resealed(header(magic=b"HTTP", version=9), b""), Malformed),
-        (resealed(header(version=2), b""), OtherVersion),
-        (resealed(header(version=2, farm="shop"), b""), OtherVersion),
+        (resealed(header(version=1), b""), OtherVersion),
+        (resealed(header(version=1, farm="shop"), b""), OtherVersion),
         (resealed(header(farm="shop"), b""), OtherFarm),
         (header(farm="shop") + bytes(16), OtherFarm),
         (header() + bytes(16), Forged),

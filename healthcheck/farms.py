@@ -1,0 +1,57 @@
+"""All farms of this node: their control sockets are in one folder, and appear and disappear with their daemons."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from healthcheck.health import Health, together
+from healthcheck.watch import Watch
+
+LOOK_S = 0.05
+"""How often the folder is looked at, and a daemon that has gone is tried again: cheap, and no load balancer asks more
+often."""
+
+
+class Farms:
+    """Who has been here once is expected from then on: a farm whose daemon is gone fails, it is not unknown."""
+
+    def __init__(self, folder: Path, expected: Iterable[str], *, buckets: bool) -> None:
+        self._folder = folder
+        self._buckets = buckets
+        self._watches: dict[str, Watch] = {}
+        for name in expected:
+            self._expect(folder / f"{name}.sock")
+
+    def __iter__(self) -> Iterator[Watch]:
+        return iter(self._watches.values())
+
+    def get(self, name: str) -> Watch | None:
+        """The farm of this name, or None if there has never been one."""
+        return self._watches.get(name)
+
+    def health(self) -> Health:
+        """The node's: that of all farms together."""
+        return together(watch.health() for watch in self)
+
+    async def run(self) -> None:
+        """Watches all of them until cancelled."""
+        try:
+            while True:
+                self._look()
+                await asyncio.sleep(LOOK_S)
+        finally:
+            for watch in self:
+                watch.close()
+
+    def _look(self) -> None:
+        for path in sorted(self._folder.glob("*.sock")):
+            self._expect(path)
+        for watch in self:
+            watch.connect()
+            watch.remark()
+
+    def _expect(self, path: Path) -> None:
+        if path.stem not in self._watches:
+            self._watches[path.stem] = Watch(path, buckets=self._buckets)

@@ -1,0 +1,87 @@
+"""What one client may take from the others: nothing. Every connection has a limit in time and bytes, and all of them
+together in number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+CONNECTIONS_MAX = 500
+"""Open at a time; for one more, the one that has been idle for the longest is closed. Half of what a process may have
+open by default (RLIMIT_NOFILE)."""
+REQUEST_BYTES_MAX = 16 * 1024
+"""Of a request, its body included, which is of no use here."""
+IDLE_S = 15
+"""For a whole request, and between two."""
+SWEEP_S = 1.0
+
+
+class Crowd:
+    """All connections, those that wait for the longest first."""
+
+    def __init__(self) -> None:
+        self._since_s: OrderedDict[Connection, float] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._since_s)
+
+    def enter(self, connection: Connection) -> None:
+        """A new connection, at the cost of the idlest one if there are too many."""
+        self.refresh(connection)
+        if len(self) > CONNECTIONS_MAX:
+            self._cut(next(iter(self._since_s)))
+
+    def refresh(self, connection: Connection) -> None:
+        """It has just come, or got an answer."""
+        self._since_s[connection] = time.monotonic()
+        self._since_s.move_to_end(connection)
+
+    def leave(self, connection: Connection) -> None:
+        """It is gone."""
+        self._since_s.pop(connection, None)
+
+    async def sweep(self) -> None:
+        """Cuts off who takes too long, until cancelled."""
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            late_s = time.monotonic() - IDLE_S
+            for connection in [connection for connection, since_s in self._since_s.items() if since_s < late_s]:
+                self._cut(connection)
+
+    def _cut(self, connection: Connection) -> None:
+        self.leave(connection)
+        connection.transport.abort()
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's connection, within limits."""
+
+    def __init__(self, crowd: Crowd, **uvicorns: Any) -> None:
+        super().__init__(**uvicorns)
+        self._crowd = crowd
+        self._request_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._crowd.enter(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._crowd.leave(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._request_bytes += len(data)
+        if self._request_bytes > REQUEST_BYTES_MAX:
+            self.transport.abort()
+        else:
+            super().data_received(data)
+
+    def on_response_complete(self) -> None:
+        self._request_bytes = 0
+        self._crowd.refresh(self)
+        super().on_response_complete()

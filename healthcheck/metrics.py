@@ -1,0 +1,160 @@
+"""What Prometheus scrapes: the newest status of every farm, and farm-health itself.
+
+A farm that is silent keeps only `farmd_up 0`: numbers that are no longer true are not told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client.registry import Collector
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from healthcheck.farms import Farms
+from healthcheck.health import Standing
+from healthcheck.limits import Crowd
+from healthcheck.watch import Watch
+
+CHECK_STATES = ("unknown", "passing", "failing")
+SERVICE_STATES = ("stopped", "starting", "warming", "running", "releasing", "stopping", "failed")
+MEMBER_STATES = ("joining", "up", "draining", "leaving", "left", "failed", "silent")
+MS_PER_S = 1000
+
+
+class Families:
+    """The metrics of one scrape: a family each, with the samples of all farms."""
+
+    def __init__(self) -> None:
+        self._families: dict[str, Metric] = {}
+        self._labels: dict[str, str] = {}
+
+    def __iter__(self) -> Iterator[Metric]:
+        return iter(self._families.values())
+
+    def about(self, farm: str, node: str) -> None:
+        """Whose the samples are that follow."""
+        self._labels = {"farm": farm, "node": node}
+
+    def gauge(self, name: str, text: str, value: float, **labels: str) -> None:
+        """A sample of what goes up and down."""
+        family = self._families.setdefault(name, GaugeMetricFamily(name, text))
+        family.add_sample(name, self._labels | labels, value)
+
+    def state(self, name: str, text: str, value: str, known: tuple[str, ...], **labels: str) -> None:
+        """A sample for each state there is: 1 for the one that holds, 0 for the others."""
+        for state in dict.fromkeys((*known, value)):
+            self.gauge(name, text, float(state == value), **labels, state=state)
+
+    def counter(self, name: str, text: str, value: float, **labels: str) -> None:
+        """A sample of what only grows."""
+        family = self._families.setdefault(name, CounterMetricFamily(name, text))
+        family.add_sample(f"{name}_total", self._labels | labels, value)
+
+    def summary(self, name: str, text: str, count: int, total: float) -> None:
+        """How often something was, and how much it was altogether."""
+        family = self._families.setdefault(name, SummaryMetricFamily(name, text))
+        family.add_sample(f"{name}_count", self._labels, count)
+        family.add_sample(f"{name}_sum", self._labels, total)
+
+
+class FarmCollector(Collector):
+    """Turns statuses into metrics, at each scrape."""
+
+    def __init__(self, farms: Farms, crowd: Crowd) -> None:
+        self._farms = farms
+        self._crowd = crowd
+
+    def collect(self) -> Iterator[Metric]:
+        families = Families()
+        for watch in self._farms:
+            _farm(families, watch)
+        yield from families
+        yield GaugeMetricFamily("farm_health_connections", "Open HTTP connections.", len(self._crowd))
+        yield GaugeMetricFamily("farm_health_farms", "Farms that are expected on this node.", len(list(self._farms)))
+
+
+def application(farms: Farms, crowd: Crowd) -> Starlette:
+    """/metrics as an ASGI application."""
+    registry = CollectorRegistry()
+    ProcessCollector(namespace="farm_health", registry=registry)
+    registry.register(FarmCollector(farms, crowd))
+
+    async def scrape(request: Request) -> Response:
+        encode, media_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(registry), media_type=media_type)
+
+    found = Starlette(routes=[Route("/metrics", scrape)])
+    found.router.redirect_slashes = False
+    return found
+
+
+def _farm(families: Families, watch: Watch) -> None:
+    health = watch.health()
+    status = watch.status if watch.fresh else None
+    families.about(watch.farm, watch.status["node"] if watch.status is not None else "")
+    families.gauge("farmd_up", "Whether farmd has spoken within its lease.", float(status is not None))
+    families.gauge("farmd_serves", "Whether clients may come here.", float(health.standing is Standing.SERVES))
+    if status is not None:
+        _node(families, status)
+        _view(families, status)
+        _supervision(families, status)
+        for owner, packets in sorted(watch.packets.packets.items()):
+            families.counter("farmd_owner_packets", "Packets accepted here, by the owner of their bucket, since "
+                             "farm-health listens.", packets, owner=owner)  # fmt: skip
+
+
+def _node(families: Families, status: dict[str, Any]) -> None:
+    families.gauge("farmd_info", "Version of farmd, and where its filter runs.", 1,
+                   version=status["version"], xdp=status["xdp"])  # fmt: skip
+    families.gauge("farmd_ready", "Whether its supervision lets the node own buckets.", float(status["ready"]))
+    families.gauge("farmd_degraded", "Whether it serves although something is wrong.", float(status["degraded"]))
+    families.gauge("farmd_drain_announced", "Whether it gives its clients away, now or soon.",
+                   float(status["drain_announced"]))  # fmt: skip
+    families.gauge("farmd_lease_held", "Whether its filter may answer.", float(status["lease"] == "held"))
+    for name, packets in status["counters"].items():
+        families.counter("farmd_filter_packets", "Packets by what the filter made of them; the names are those of "
+                         "bpf/farm.h.", packets, outcome=name)  # fmt: skip
+    for reason, datagrams in status["refused"].items():
+        families.counter("farmd_refused_datagrams", "Datagrams at the heartbeat port that were no evidence.",
+                         datagrams, reason=reason.lower())  # fmt: skip
+    takeovers = status["takeovers"]
+    families.summary("farmd_takeover_duration_seconds", "Unplanned takeovers: from the last word of the failed node "
+                     "until its buckets were open here.", takeovers["count"],
+                     takeovers["sum_ms"] / MS_PER_S)  # fmt: skip
+    if takeovers["last_ms"] is not None:
+        families.gauge("farmd_takeover_last_duration_seconds", "Of the newest one.", takeovers["last_ms"] / MS_PER_S)
+
+
+def _view(families: Families, status: dict[str, Any]) -> None:
+    families.gauge("farmd_view_epoch", "Number of the view in force.", int(status["epoch"].partition(".")[0]))
+    families.gauge("farmd_view_members", "Members of the view in force.",
+                   sum(member["member"] for member in status["members"]))  # fmt: skip
+    families.gauge("farmd_view_converged", "Whether all members have this view.", float(status["converged"]))
+    families.gauge("farmd_coordinator", "Whether this node draws up views.", float(status["coordinator"]))
+    families.gauge("farmd_moving_buckets", "Buckets with old flows at one node and a new owner.", status["moving"])
+    for member in status["members"]:
+        name = member["name"]
+        families.gauge("farmd_owned_buckets", "Buckets by their owner.", member["buckets"], owner=name)
+        families.state("farmd_member_state", "What a node is, as this one sees it.", member["status"], MEMBER_STATES,
+                       member=name)  # fmt: skip
+        if member["round_trip_ms"] is not None:
+            families.gauge("farmd_heartbeat_round_trip_seconds", "Of heartbeats, smoothed.",
+                           member["round_trip_ms"] / MS_PER_S, member=name)  # fmt: skip
+
+
+def _supervision(families: Families, status: dict[str, Any]) -> None:
+    for check in status["checks"]:
+        about = {"check": check["name"], "kind": check["kind"]}
+        families.state("farmd_check_state", "Result of a check, dampened.", check["state"], CHECK_STATES, **about)
+        families.gauge("farmd_check_duration_seconds", "Of its newest try.", check["took_ms"] / MS_PER_S, **about)
+    for service in status["services"]:
+        about = {"service": service["name"], "kind": service["kind"]}
+        families.state("farmd_service_state", "Where a service stands.", service["state"], SERVICE_STATES, **about)
+        families.gauge("farmd_service_restarts", "Restarts within restart_window_s.", service["restarts"], **about)

@@ -1,0 +1,69 @@
+"""README's picture: what `farmctl top` shows of a lab under load, when a node that lost its power is just back."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+
+from lab import measure, services
+from lab.errors import LabError
+from lab.machine import CHECKOUT
+from lab.network import Lab
+from lab.topology import FAR, LAN, VIPS, Topology
+from lab.waiting import until
+
+PICTURE = Path(CHECKOUT, "lab/pictures/top.svg")
+NODES = 3
+SEEN_FROM, VICTIM = "n1", "n2"
+REQUESTS_PER_S_MIN = 1000
+CHECK = """
+[[check]]
+name = "web"
+http = "http://127.0.0.1/"
+"""
+
+
+def draw(lab: Lab, file: Path) -> None:
+    """Save the picture."""
+    vip = str(VIPS[0])
+    with measure.requests(lab, LAN, vip, timeout_ms=3000.0), measure.requests(lab, FAR, vip, timeout_ms=3000.0):
+        lab.kill(VICTIM)
+        lab.wait_converged(*(node for node in lab.topology.node_names if node != VICTIM))
+        lab.start(VICTIM)
+        until(lambda: _taken_back(lab), f"{VICTIM} to have its share and its clients back")
+        lab.exec(SEEN_FROM, *services.farmctl("top", "--svg", str(file.absolute())))
+
+
+def _taken_back(lab: Lab) -> bool:
+    """Whether the victim owns buckets, while their old flows may still be elsewhere, and has told of its traffic."""
+    answer = lab.farm_status(SEEN_FROM)
+    if answer is None or not answer["converged"]:
+        return False
+    victim = next(member for member in answer["members"] if member["name"] == VICTIM)
+    traffic = victim["traffic"]
+    return bool(answer["moving"] and traffic and traffic["accepted_per_s"] > REQUESTS_PER_S_MIN)
+
+
+def main() -> int:
+    """Builds a lab, saves the picture and removes the lab; the exit status."""
+    parser = argparse.ArgumentParser("picture", description="Save a picture of farmctl top, made from a running lab.")
+    parser.add_argument("file", nargs="?", type=Path, default=PICTURE, help="default: README's picture")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the lab is taken down then, too
+    try:
+        with Lab(f"picture-{os.getpid()}", config=services.farm_config(Topology(NODES)) + CHECK, nodes=NODES) as lab:
+            draw(lab, arguments.file)
+    except LabError as error:
+        print(f"picture: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    print(arguments.file)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""Two or more virtual machines on one switch, and clients beside them.
+
+    ┌────────────────────┐ ┌────────────────────┐
+    │ n1  Debian, QEMU   │ │ n2  Debian, QEMU   │
+    │ virtio: 10.0.0.1   │ │ virtio: 10.0.0.2   │     VIPs 10.0.0.100, fd00::100
+    └─────────┼──────────┘ └─────────┼──────────┘
+    ┌─────────┼──────────────────────┼────────────────────┐
+    │      tap n1                 tap n2           switch │  QEMU's processes live here, too
+    │ ════════╧══════════════════════╧═════════╤═════ br0 │  10.0.255.254: the gateway
+    └──────────────────────────────────────────┼──────────┘
+                                     ┌─────────┴───────────┐
+                                     │ lan: clients        │
+                                     │ eth0: 10.0.1.1 -.64 │
+                                     └─────────────────────┘
+
+Switch and lan are places as in lab/topology.py, whose addresses these are; br0 is a switch that learns and floods.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
+from typing import Self
+
+from lab import machine, processes
+from lab.errors import LabError
+from lab.machine import MACHINE_MARK, Machine
+from lab.state import State
+from lab.topology import LAN, ROUTER_LAN, SWITCH, Topology, sysctls
+from lab.vm.guest import Guest, Network
+from lab.vm.image import Image
+from lab.waiting import until
+
+
+class VirtualFarm:
+    """The machines of one lab, by its name; nothing is done before `up`."""
+
+    def __init__(self, name: str, nodes: int, image: Image, accel: str) -> None:
+        self.state = State(name)
+        self.topology = Topology(nodes)
+        self.guests: dict[str, Guest] = {}
+        self._places: dict[str, Machine] = {}
+        self._image = image
+        self._accel = accel
+
+    def __enter__(self) -> Self:
+        self.up()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.down()
+
+    def up(self) -> None:
+        """Build the network and boot every machine; all or nothing."""
+        self.state.claim(self.topology)
+        try:
+            self._places = machine.boot(self.state.name, (SWITCH, LAN), self.state.machines_log)
+            self._cable()
+            for name in self.topology.node_names:
+                self.guests[name] = self._guest(name)
+            for guest in self.guests.values():
+                guest.power_on(wait=False)
+            for guest in self.guests.values():
+                guest.wait_booted()
+        except BaseException:
+            self.down()
+            raise
+
+    def down(self) -> None:
+        """End everything; nothing is left but the cached image."""
+        processes.end_all(MACHINE_MARK, f"{self.state.name}/")
+        self.state.remove()
+
+    def popen(self, place: str, *command: str, stdout: int | None = None) -> subprocess.Popen[bytes]:
+        """As of a Lab: a command in the place of the clients (or the switch), beside this process."""
+        enter = self._places[place].enter_bound(*command)
+        return subprocess.Popen(enter, stdout=stdout, bufsize=0, env=machine.environment())
+
+    def exec(self, place: str, *command: str) -> str:
+        """What a command in a place prints; LabError if it fails."""
+        done = subprocess.run(
+            self._places[place].enter_bound(*command),
+            capture_output=True, text=True, env=machine.environment(), check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise LabError(f"`{' '.join(command)}` failed in {place}: {done.stderr.strip()}")
+        return done.stdout
+
+    def _cable(self) -> None:
+        switch, lan = self._places[SWITCH], self._places[LAN]
+        for place, there in self._places.items():
+            there.network_command("sysctl --quiet --load=-", sysctls(place))
+        ports = [f"tuntap add dev {name} mode tap\nlink set {name} master br0 up" for name in self.topology.node_names]
+        cables = "".join(cable.plug(lan.pid) for cable in self.topology.cables(LAN))
+        lines = [f"addr add {ROUTER_LAN[0]}/16 dev br0", *ports, cables]
+        switch.network_command("ip -batch -", self.topology.addresses(SWITCH) + "\n".join(lines))
+        lan.network_command("ip -batch -", self.topology.addresses(LAN))
+        link = lan.path("/sys/class/net/eth0/operstate")
+        until(lambda: link.read_text().strip() == "up", "the clients' link to be up")
+
+    def _guest(self, name: str) -> Guest:
+        number = self.topology.node_number(name)
+        addresses = (IPv4Interface(f"10.0.0.{number}/16"), IPv6Interface(f"fd00::{number}/64"))
+        return Guest(
+            name,
+            self._places[SWITCH],
+            Network(f"52:54:00:00:00:{number:02x}", addresses, IPv4Address(ROUTER_LAN[0])),
+            self._image,
+            self.state.log(name),
+            self._accel,
+        )

@@ -1,0 +1,267 @@
+"""What is tried on the machines, in order, each scene seen from outside by real clients."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from lab import measure
+from lab.topology import LAN, VIPS
+from lab.vm.guest import Guest
+from lab.vm.image import NEXT_VERSION
+from lab.vm.network import VirtualFarm
+from lab.waiting import until
+
+CLIENTS = 16
+INTERVAL_MS = 200.0
+"""80 requests a second in all: emulated processors are slow."""
+CALM_S = 10.0
+AFTERWARDS_S = 3.0
+"""How long the clients go on after a scene: what TCP repeats belongs to the scene."""
+PATIENT = {"timeout_ms": 8000.0, "answer_ms": 8000.0}
+"""For planned scenes: time for the retries of TCP, at 1, 3 and 7 seconds."""
+IMPATIENT = {"timeout_ms": 400.0, "answer_ms": 2000.0}
+"""For failures: clients that see the outage and not TCP's retries."""
+FARM_S = 120.0
+"""For the farm to be whole again after a scene, in software emulation."""
+GAP_MS_MAX = 2500.0
+"""A takeover that clients saw for longer is misbehaviour; about 400 ms on real processors."""
+HEALTH_PORT = 5480
+
+
+@dataclass
+class Outcome:
+    """What was measured; the fields of `--json`."""
+
+    share: dict[str, float] = field(default_factory=dict)
+    """For each node its part of the answers while all was well."""
+    requests: int = 0
+    calm_failed: int = 0
+    duplicate_answers: int = 0
+    xdp: dict[str, str] = field(default_factory=dict)
+    """Where each node's filter decides."""
+    unit: dict[str, str] = field(default_factory=dict)
+    """What systemd says of farmd@web."""
+    frozen_gap_ms: float = 0.0
+    frozen_back_s: float = 0.0
+    """From the freeze until the watchdog's restart has brought the node back into the farm."""
+    reboot_failed: int = 0
+    reboot_back_s: float = 0.0
+    power_off_gap_ms: float = 0.0
+    upgrade_failed: int = 0
+    upgrade_requests: int = 0
+    versions: dict[str, str] = field(default_factory=dict)
+    """What each node runs after the upgrade."""
+    health: dict[str, int] = field(default_factory=dict)
+    """The health page's answer while serving, draining, and serving again."""
+
+    def faults(self) -> list[str]:
+        """What is wrong with it, in sentences."""
+        rules = [
+            (len(self.share) < 2 or min(self.share.values()) < 0.3, f"the shares are uneven: {self.share}"),
+            (self.calm_failed > 0, f"{self.calm_failed} requests failed while all was well"),
+            (self.duplicate_answers > 0, f"{self.duplicate_answers} questions were answered twice"),
+            (self.unit.get("Type") != "notify" or self.unit.get("ActiveState") != "active", f"the unit is {self.unit}"),
+            (self.frozen_gap_ms > GAP_MS_MAX, f"a frozen farmd was a gap of {self.frozen_gap_ms:.0f} ms"),
+            (self.reboot_failed > 0, f"{self.reboot_failed} requests failed while a node was rebooted"),
+            (self.power_off_gap_ms > GAP_MS_MAX, f"the takeover took {self.power_off_gap_ms:.0f} ms"),
+            (self.upgrade_failed > 0, f"{self.upgrade_failed} requests failed during the upgrade"),
+            (set(self.versions.values()) != {NEXT_VERSION}, f"after the upgrade the nodes run {self.versions}"),
+            (tuple(self.health.values()) != (200, 503, 200), f"the health page answered {self.health}"),
+        ]
+        return [sentence for wrong, sentence in rules if wrong]
+
+
+class Scenes:
+    """A farm of two machines, from empty ones to an upgrade."""
+
+    def __init__(self, farm: VirtualFarm, say: Callable[[str], None]) -> None:
+        self.farm = farm
+        self.say = say
+        self.outcome = Outcome()
+
+    @property
+    def n1(self) -> Guest:
+        return self.farm.guests["n1"]
+
+    @property
+    def n2(self) -> Guest:
+        return self.farm.guests["n2"]
+
+    def run(self) -> Outcome:
+        self._first_steps()
+        with measure.duplicates(self.farm) as watch:
+            self._calm()
+            self._unit()
+            self._frozen()
+            self._reboot()
+            self._power_off()
+            self._upgrade()
+            self._health()
+        self.outcome.duplicate_answers = watch.result()["duplicates"]
+        return self.outcome
+
+    # -- scenes --------------------------------------------------------------------------------------------------------
+
+    def _first_steps(self) -> None:
+        """As README says, on machines with the packages and the virtual environment and nothing else."""
+        nodes = [f"--node={name}=10.0.0.{number}" for number, name in enumerate(self.farm.guests, start=1)]
+        vips = [f"--vip={vip}" for vip in VIPS]
+        for guest in self.farm.guests.values():
+            guest.run("/opt/farmd/bin/farmctl", "setup")
+        self.n1.run("farmctl", "init", *vips, *nodes, "--service=unit=nginx.service", "--check=http=http://127.0.0.1/")
+        for name in ("web.toml", "web.key"):
+            text = self.n1.shell(f"cat /etc/farmd/{name}")
+            self.n2.run("sh", "-ec", f"umask 077; cat > /etc/farmd/{name}", input=text + "\n")
+        for guest in self.farm.guests.values():
+            guest.run("farmctl", "check-config", "--here", "/etc/farmd/web.toml")
+            guest.run("systemctl", "enable", "--quiet", "--now", "farmd@web", "farm-health")
+        self._wait_whole()
+        self.outcome.xdp = {name: self._status(guest)["xdp"] for name, guest in self.farm.guests.items()}
+        modes = ", ".join(f"{name} {mode}" for name, mode in self.outcome.xdp.items())
+        self.say(f"1. setup, init, check-config, enable: a farm of two machines. XDP on virtio: {modes}.")
+
+    def _calm(self) -> None:
+        with self._clients(PATIENT) as seen:
+            time.sleep(CALM_S)
+        result = seen.result()
+        self._count(result)
+        answers = Counter(result["nodes"])
+        self.outcome.calm_failed = result["failed"]
+        self.outcome.share = {name: round(answers[name] / max(1, answers.total()), 3) for name in self.farm.guests}
+        each = ", ".join(f"{name} {share:.0%}" for name, share in self.outcome.share.items())
+        self.say(f"2. {answers.total()} requests to {VIPS[0]}: {each}; {result['failed']} failed.")
+
+    def _unit(self) -> None:
+        names = ("Type", "ActiveState", "SubState", "WatchdogUSec", "NRestarts")
+        shown = self.n1.shell(f"systemctl show farmd@web -p {','.join(names)}")
+        self.outcome.unit = dict(line.split("=", 1) for line in shown.splitlines())
+        self.say(f"3. farmd@web is {', '.join(f'{name}={value}' for name, value in self.outcome.unit.items())}.")
+
+    def _frozen(self) -> None:
+        before = self._pid(self.n1)
+        with self._clients(IMPATIENT) as seen:
+            start = time.monotonic()
+            self.n1.run("kill", "-STOP", before)
+            until(lambda: self._alone(self.n2), "n2 to serve alone", FARM_S, 0.1)
+            until(lambda: self._pid(self.n1) not in (before, "0"), "the watchdog to restart farmd", FARM_S, 0.1)
+            self._wait_whole()
+            self.outcome.frozen_back_s = round(time.monotonic() - start, 1)
+        self._count(seen.result())
+        gap_ms = self.outcome.frozen_gap_ms = round(seen.result()["gap_ms"], 1)
+        self.say(f"4. farmd on n1 frozen (SIGSTOP): n2 has its clients, the longest wait was {gap_ms:.0f} ms; "
+                 f"the watchdog killed it, and n1 was back after {self.outcome.frozen_back_s:.0f} s.")  # fmt: skip
+
+    def _reboot(self) -> None:
+        with self._clients(PATIENT) as seen:
+            start = time.monotonic()
+            self.n2.reboot()
+            self._wait_whole()
+            self.outcome.reboot_back_s = round(time.monotonic() - start, 1)
+            time.sleep(AFTERWARDS_S)
+        result = seen.result()
+        self._count(result)
+        self.outcome.reboot_failed = result["failed"]
+        self.say(f"5. n2 rebooted and came back by itself after {self.outcome.reboot_back_s:.0f} s: of "
+                 f"{result['requests']} requests {result['failed']} failed.")  # fmt: skip
+
+    def _power_off(self) -> None:
+        with self._clients(IMPATIENT) as seen:
+            self.n2.power_off()
+            until(lambda: self._alone(self.n1), "n1 to serve alone", FARM_S, 0.1)
+            time.sleep(AFTERWARDS_S)
+        self._count(seen.result())
+        self.outcome.power_off_gap_ms = round(seen.result()["gap_ms"], 1)
+        self.say(f"6. n2's power cut: the longest wait of a client was {self.outcome.power_off_gap_ms:.0f} ms.")
+        self.n2.power_on()
+        self._wait_whole()
+
+    def _upgrade(self) -> None:
+        wheels = "--no-index --find-links /root/wheels/now --upgrade /root/wheels/next/*.whl"
+        with self._clients(PATIENT) as seen:
+            for name, guest in self.farm.guests.items():
+                guest.shell(f"/opt/farmd/bin/pip install --quiet {wheels} && systemctl reload farmd@web")
+                until(functools.partial(self._runs_next, guest), f"{name} to run {NEXT_VERSION}", FARM_S, 0.5)
+                self._wait_whole()
+            time.sleep(AFTERWARDS_S)
+        result = seen.result()
+        self._count(result)
+        self.outcome.upgrade_requests, self.outcome.upgrade_failed = result["requests"], result["failed"]
+        self.outcome.versions = {name: self._version(guest) for name, guest in self.farm.guests.items()}
+        self.say(f"7. Both upgraded to {NEXT_VERSION} and reloaded, one after the other: of {result['requests']} "
+                 f"requests {result['failed']} failed.")  # fmt: skip
+
+    def _health(self) -> None:
+        self.outcome.health["serving"] = self._page()
+        self.n1.run("farmctl", "drain", "n1", "--timeout", "60")
+        self.outcome.health["draining"] = self._page()
+        self.n1.run("farmctl", "undrain", "n1", "--timeout", "60")
+        self._wait_whole()
+        self.outcome.health["again"] = self._page()
+        told = ", ".join(f"{when} {code}" for when, code in self.outcome.health.items())
+        self.say(f"8. The health page of n1: {told}.")
+
+    # -- looking -------------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _clients(self, patience: dict[str, float]) -> Iterator[measure.Measurement]:
+        with measure.requests(
+            self.farm, LAN, str(VIPS[0]), count=CLIENTS, seconds=900.0, interval_ms=INTERVAL_MS, **patience
+        ) as clients:
+            yield clients
+
+    def _count(self, result: dict[str, Any]) -> None:
+        self.outcome.requests += result["requests"]
+
+    def _status(self, guest: Guest) -> dict[str, Any]:
+        """What farmctl says there; empty if it does not answer."""
+        done = guest.run("farmctl", "status", "--json", check=False)
+        try:
+            answer = json.loads(done.stdout)
+        except ValueError:
+            return {}
+        return answer if isinstance(answer, dict) and answer["ok"] else {}
+
+    def _members(self, guest: Guest) -> set[str]:
+        """Who owns buckets, as this node sees it; empty while the farm does not agree."""
+        status = self._status(guest)
+        if not status or not status["converged"]:
+            return set()
+        return {member["name"] for member in status["members"] if member["buckets"]}
+
+    def _wait_whole(self) -> None:
+        """Until every node says that every node serves."""
+        everybody = set(self.farm.guests)
+        for name, guest in self.farm.guests.items():
+            until(functools.partial(self._served_by, guest, everybody), f"{name} to see all serve", FARM_S, 0.2)
+
+    def _served_by(self, guest: Guest, names: set[str]) -> bool:
+        return self._members(guest) == names
+
+    def _alone(self, guest: Guest) -> bool:
+        return self._served_by(guest, {guest.name})
+
+    def _pid(self, guest: Guest) -> str:
+        return guest.shell("systemctl show farmd@web -P MainPID")
+
+    def _version(self, guest: Guest) -> str:
+        return str(self._status(guest).get("version", ""))
+
+    def _runs_next(self, guest: Guest) -> bool:
+        return self._version(guest) == NEXT_VERSION
+
+    def _page(self) -> int:
+        """The status code of n1's health page."""
+        where = f"http://10.0.0.1:{HEALTH_PORT}/ready"
+        return int(self.farm.exec(LAN, "curl", "-sSo/dev/null", "-w%{http_code}", "--max-time", "10", where))
+
+
+def as_json(outcome: Outcome) -> str:
+    """One object, with what is wrong."""
+    return json.dumps(asdict(outcome) | {"faults": outcome.faults()})
