@@ -6,23 +6,23 @@ import socket
 from pathlib import Path
 from typing import Literal
 
+from lab.services import AGENT_PORT, HEALTH_PORT
+
 Asking = Literal["httpchk", "agent-check"]
 """How HAProxy learns about a site: it asks the health page, or the agent port."""
-
-
 
 CONFIG = "/run/farmd-lab/haproxy.cfg"
 SOCKET = "/run/farmd-lab/haproxy.sock"
 LISTENS = "127.0.0.1"
 
 _CHECKS: dict[Asking, tuple[str, str]] = {
-    # 404 is the page's word for "no new clients, keep the old"; see drain_status of farm-health.
     "httpchk": (
         "option httpchk GET /ready\n    http-check expect status 200\n    http-check disable-on-404",
         f"check port {HEALTH_PORT} inter 250ms fall 2 rise 2",
     ),
     # An agent that cannot be reached says nothing to HAProxy, so whether the site lives is asked on port 80 as well.
-    "agent-check": ("", f"check inter 250ms fall 2 rise 2 agent-check agent-port {AGENT_PORT} agent-inter 250ms"),
+    # The agent's percentage is rounded down, so of HAProxy's default weight of 1 it would leave nothing.
+    "agent-check": ("", f"weight 100 check inter 250ms fall 2 rise 2 agent-check agent-port {AGENT_PORT} agent-inter 250ms"),
 }
 
 

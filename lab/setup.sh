@@ -9,7 +9,7 @@ packages=(
     linux-libc-dev                  # the kernel's user-space headers, all that the filter includes
     iproute2 util-linux procps      # ip, bridge, tc; unshare, nsenter, setsid, setpriv; sysctl
     iptables nftables ethtool       # the lab's switch, and what the benchmarks compare with
-    wrk                             # the health page's load, in its benchmark
+    curl wrk                        # ask the health page, once and very often
     "$@"
 )
 

@@ -44,6 +44,7 @@ from lab.topology import ROUTER
 from lab.waiting import until
 
 FRONT = "front"
+HAPROXY = "haproxy"
 NODES = 2
 DRAIN_AHEAD_S = 2.0
 """How long a drain is announced before buckets move: ample for HAProxy, which asks four times a second."""
@@ -101,15 +102,15 @@ class Sites:
         front = machine.boot(self.name, [FRONT], self.labs["a"].state.machines_log)[FRONT]
         front.network_command("ip -batch -", "link set lo up\n")
         for number, (site, lab) in enumerate(self.labs.items(), start=1):
-            router = lab.machine(ROUTER)
+            router, port = lab.machine(ROUTER), f"site-{site}"
             router.network_command(
                 "ip -batch -",
-                f"link add front type veth peer name {site} netns {front.pid}\n"
+                f"link add front type veth peer name {port} netns {front.pid}\n"
                 f"addr add 172.31.{number}.254/24 dev front\nlink set front up\n",
             )
             front.network_command(
                 "ip -batch -",
-                f"addr add 172.31.{number}.1/24 dev {site}\nlink set {site} up\n"
+                f"addr add 172.31.{number}.1/24 dev {port}\nlink set {port} up\n"
                 f"route add 10.{number}.0.0/16 via 172.31.{number}.254\n",
             )
 
@@ -118,13 +119,15 @@ class Sites:
         """HAProxy runs in front, and has found both sites up."""
         vips = {site: lab.topology.vips[0] for site, lab in self.labs.items()}
         self.front.write(haproxy.CONFIG, haproxy.config(asking, vips))
-        with self.popen(FRONT, *haproxy.command()) as proxy:
-            try:
-                for site in self.labs:
-                    self.wait(site, "UP")
-                yield
-            finally:
-                proxy.terminate()
+        self.front.start_service(HAPROXY, haproxy.command(), self.labs["a"].state.log(HAPROXY))
+        try:
+            for site in self.labs:
+                self.wait(site, "UP")
+            yield
+        finally:
+            running = self.front.service(HAPROXY)
+            if running is not None:
+                machine.signal_service(running, signal.SIGTERM, wait_s=5.0)
 
     def wait(self, site: str, *wanted: str, timeout_s: float = 30.0) -> None:
         """Wait until HAProxy thinks one of these of a site."""
@@ -213,8 +216,9 @@ def watch(sites: Sites, scene: Scene, change: Callable[[str], None], *then: str)
 def table(seen: list[Scene]) -> Table:
     """A line for each scene."""
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("HAProxy asks by", "change", "requests", "failed", "worst gap, ms", "noticed after, s", "answers"):
-        drawn.add_column(heading, justify="left" if heading in ("HAProxy asks by", "change", "answers") else "right")
+    for heading in ("asked by", "change", "requests", "failed", "gap, ms", "noticed, s", "answers"):
+        right = heading in ("requests", "failed", "gap, ms", "noticed, s")
+        drawn.add_column(heading, justify="right" if right else "left", no_wrap=True)
     for one in seen:
         answers = ", ".join(f"{site} {count}" for site, count in sorted(one.answers.items()))
         style = "bold red" if one.planned and one.failed else ""
