@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable
-from ipaddress import IPv4Address, IPv6Address
+from collections.abc import Iterable
 
 from farmd.config import Config, Farm, Node, Rule, Timing
 from farmd.errors import ConfigError
+from farmd.kit.rules import check_distinct, check_host, check_interface, check_port, check_range
 from farmd.kit.toml import Address
+from farmd.supervision import rules as supervision_rules
 
 NODES_MAX = 32
 """Each of them still owns 32 of the 1024 buckets, so that shares stay fine; Microsoft's NLB ends here too."""
@@ -21,7 +22,6 @@ SECONDS_MAX = 60
 
 _FARM_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _NODE_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
-_INTERFACE_NAME = re.compile(r"[!-.0-9;-~]{1,15}")  # printable, without "/" and ":" (the kernel's dev_valid_name)
 
 
 def check(config: Config) -> None:
@@ -31,35 +31,35 @@ def check(config: Config) -> None:
     _check_apart(config)
     _check_rules(config.rules)
     _check_timing(config.timing)
+    supervision_rules.check(config.services, config.checks)
 
 
 def _check_farm(farm: Farm) -> None:
     if not _FARM_NAME.fullmatch(farm.name):
         raise ConfigError("farm.name", "must be 1 to 32 lower-case letters, digits and, not first, hyphens")
-    if not _INTERFACE_NAME.fullmatch(farm.interface) or farm.interface in (".", ".."):
-        raise ConfigError("farm.interface", f"{farm.interface!r} cannot be the name of an interface")
+    check_interface("farm.interface", farm.interface)
     _check_vips(farm.vips)
     if not 1 <= len(farm.keys) <= KEYS_MAX:
         raise ConfigError("farm.keys", f"must be 1 to {KEYS_MAX} secrets")
-    _check_distinct((f"farm.keys[{index}]", key) for index, key in enumerate(farm.keys))
-    _check_port("farm.port", farm.port)
+    check_distinct((f"farm.keys[{index}]", key) for index, key in enumerate(farm.keys))
+    check_port("farm.port", farm.port)
     for key, address in _enumerate("farm.witness", farm.witness):
-        _check_host(key, address)
-    _check_distinct(_enumerate("farm.witness", farm.witness))
-    if not 0 <= farm.drain_timeout_s <= 86400:
-        raise ConfigError("farm.drain_timeout_s", f"must be 0 to 86400 seconds, not {farm.drain_timeout_s:g}")
+        check_host(key, address)
+    check_distinct(_enumerate("farm.witness", farm.witness))
+    check_range("farm.drain_timeout_s", farm.drain_timeout_s, 0, 86400, "seconds")
+    check_range("farm.drain_ahead_s", farm.drain_ahead_s, 0, 3600, "seconds")
 
 
 def _check_vips(vips: tuple[Address, ...]) -> None:
     if not vips:
         raise ConfigError("farm.vips", "must hold at least one virtual address")
     for key, vip in _enumerate("farm.vips", vips):
-        _check_host(key, vip)
+        check_host(key, vip)
         if vip.is_loopback:
             raise ConfigError(key, f"{vip} is a loopback address, which no client can reach")
         if vip.is_link_local:
             raise ConfigError(key, f"{vip} is a link-local address, which no router forwards")
-    _check_distinct(_enumerate("farm.vips", vips))
+    check_distinct(_enumerate("farm.vips", vips))
 
 
 def _check_nodes(nodes: tuple[Node, ...]) -> None:
@@ -68,9 +68,9 @@ def _check_nodes(nodes: tuple[Node, ...]) -> None:
     for index, node in enumerate(nodes):
         _check_node(f"node[{index}]", node)
         _check_networks(f"node[{index}].addresses", node, nodes[0])
-    _check_distinct((f"node[{index}].id", node.id) for index, node in enumerate(nodes))
-    _check_distinct((f"node[{index}].name", node.name) for index, node in enumerate(nodes))
-    _check_distinct(
+    check_distinct((f"node[{index}].id", node.id) for index, node in enumerate(nodes))
+    check_distinct((f"node[{index}].name", node.name) for index, node in enumerate(nodes))
+    check_distinct(
         (key, address)
         for index, node in enumerate(nodes)
         for key, address in _enumerate(f"node[{index}].addresses", node.addresses)
@@ -87,7 +87,7 @@ def _check_node(key: str, node: Node) -> None:
     if not node.addresses:
         raise ConfigError(f"{key}.addresses", "must hold at least one address")
     for address_key, address in _enumerate(f"{key}.addresses", node.addresses):
-        _check_host(address_key, address)
+        check_host(address_key, address)
         if address.version == 6 and address.is_link_local:
             raise ConfigError(address_key, f"{address} is link-local, which without its interface is no destination")
 
@@ -128,7 +128,7 @@ def _check_rules(rules: tuple[Rule, ...]) -> None:
             raise ConfigError(f"rule[{index}].ports", "must hold at least one port")
         for position, port in enumerate(rule.ports):
             key = f"rule[{index}].ports[{position}]"
-            _check_port(key, port)
+            check_port(key, port)
             if (rule.protocol, port) in seen:
                 raise ConfigError(key, f"{rule.protocol} port {port} is already in {seen[rule.protocol, port]}")
             seen[rule.protocol, port] = f"rule[{index}]"
@@ -173,33 +173,6 @@ def _check_lease(timing: Timing) -> None:
 def _microseconds(seconds: float) -> int:
     # In binary fractions 0.26 - 3 * 0.05 - 0.01 is less than 0.1; in whole microseconds it is equal.
     return round(seconds * 1_000_000)
-
-
-def _check_host(key: str, address: Address) -> None:
-    """The address can be one host's, and is written in its own family."""
-    if isinstance(address, IPv6Address) and address.ipv4_mapped:
-        raise ConfigError(key, f"{address} is an IPv4 address in IPv6 form; write {address.ipv4_mapped}")
-    if address.is_unspecified:
-        raise ConfigError(key, f"{address} is the unspecified address")
-    if address.is_multicast:
-        raise ConfigError(key, f"{address} is a multicast address, and a host's is needed")
-    this_network = isinstance(address, IPv4Address) and address.packed[0] == 0
-    if this_network or (address.is_reserved and not address.is_loopback):
-        raise ConfigError(key, f"{address} is reserved and can be no host's address")
-
-
-def _check_port(key: str, port: int) -> None:
-    if not 1 <= port <= 65535:
-        raise ConfigError(key, f"must be 1 to 65535, not {port}")
-
-
-def _check_distinct(values: Iterable[tuple[str, Hashable]]) -> None:
-    """No two keys have the same value; the sentence shows keys only, since a value may be a secret."""
-    seen: dict[Hashable, str] = {}
-    for key, value in values:
-        if value in seen:
-            raise ConfigError(key, f"is the same as {seen[value]}")
-        seen[value] = key
 
 
 def _enumerate(key: str, addresses: tuple[Address, ...]) -> Iterable[tuple[str, Address]]:

@@ -85,7 +85,11 @@ class Daemon:
         self._left = False
         self.events = Events()
         self.supervising = Supervising(
-            config, on_health=self._take_health, on_remark=self._remark, on_finished=self._stopped.set
+            config,
+            on_health=self._take_health,
+            on_remark=self._remark,
+            on_finished=self._stopped.set,
+            on_step=self.watching.notice,
         )
         ready = self.supervising.core.ready
         self.core = Membership(settings, incarnation, time.monotonic_ns(), flows=served_before(), ready=ready)

@@ -99,6 +99,10 @@ def main() -> None:
         if os.geteuid() != 0:
             raise MachineError("farmd must run as root: it attaches a filter to a network interface")
         node = identity.find_node(config, arguments.node)
+        if config.services or config.checks:
+            from farmd.supervision import machine  # who has nothing to look after does not load it
+
+            machine.check(config.services, config.checks)
         lock = hold_farm_lock(config.farm.name)
         try:
             again = serve(arguments.config, config, node)

@@ -51,10 +51,12 @@ class Supervising:
         on_health: Callable[[Health], None],
         on_remark: Callable[[str], None],
         on_finished: Callable[[], None],
+        on_step: Callable[[], None],
     ) -> None:
         """on_health: what the membership shall know. on_remark: what the log shall. on_finished: after Quit, once no
-        managed service runs any more."""
+        managed service runs any more. on_step: after every step, which may have changed what is told of this node."""
         self._on_health, self._on_remark, self._on_finished = on_health, on_remark, on_finished
+        self._on_step = on_step
         self.core = Supervisor(duties(config), time.monotonic_ns())
         self._attendant: Attendant | None = None
         if config.services or config.checks:
@@ -106,6 +108,7 @@ class Supervising:
         finally:
             self._stepping = False
         self._schedule()
+        self._on_step()
 
     def _execute(self, action: Action) -> None:
         match action:

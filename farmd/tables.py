@@ -40,7 +40,7 @@ def status(answer: dict[str, Any]) -> RenderableType:
     if failing:
         parts.append(_checks(failing))
     if answer["reason"]:
-        parts.append(Text(f"not ready: {answer['reason']}", style="bold red"))
+        parts.append(Text(f"not ready: {_plain(answer['reason'])}", style="bold red"))
     return Group(*parts, _counters(answer))
 
 
@@ -54,7 +54,7 @@ def checks(answer: dict[str, Any]) -> RenderableType:
 
 def events(answer: dict[str, Any]) -> RenderableType:
     """A line for each transition."""
-    lines = [f"{_clock(event['time'])}  {event['epoch']:>6}  {event['text']}" for event in answer["events"]]
+    lines = [f"{_clock(event['time'])}  {event['epoch']:>6}  {_plain(event['text'])}" for event in answer["events"]]
     return Text("\n".join(lines) or "nothing has happened", overflow="fold")
 
 
@@ -117,7 +117,7 @@ def _services(services: list[dict[str, Any]]) -> Table:
             Text(service["state"], style=STATUS_STYLES.get(service["state"], "yellow")),
             _clock(service["since"]),
             str(service["restarts"]),
-            Text(remark),
+            _plain(remark),
         )
     return table
 
@@ -134,9 +134,14 @@ def _checks(checks: list[dict[str, Any]]) -> Table:
             _clock(check["since"]),
             f"{check['took_ms']:.1f}",
             check["on_failure"],
-            Text(check["text"]),
+            _plain(check["text"]),
         )
     return table
+
+
+def _plain(text: str) -> Text:
+    """Words of other programs, with what could steer the terminal made visible."""
+    return Text("".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text))
 
 
 def _clock(unix_s: float) -> str:

@@ -27,7 +27,7 @@ class Watching:
         self._seen: object = None
 
     def notice(self) -> None:
-        """Due after every step of the daemon: wakes those who watch if what they see has changed."""
+        """Due after every step of membership or supervision: wakes those who watch if what they see has changed."""
         if self._bells and (seen := _seen(self._daemon)) != self._seen:
             self._seen = seen
             for bell in self._bells:
@@ -72,7 +72,7 @@ async def _rung(bell: asyncio.Event, within_s: float) -> bool:
 def _seen(daemon: Daemon) -> object:
     """Everything of a status but counters, rates and times; cheap, since it is compared after every step."""
     now_ns = time.monotonic_ns()
-    core = daemon.core
+    core, supervisor = daemon.core, daemon.supervising.core
     suspect_ns = core.settings.suspect_ns
     states = [peer.state for peer in core.evidence.peers.values() if peer.live(now_ns, suspect_ns)]
     return (
@@ -82,7 +82,10 @@ def _seen(daemon: Daemon) -> object:
         core.follower.promise is None,
         core.follower.table,
         core.standing.ready,
-        core.standing.failing,
         core.standing.drain_announced,
         [state and (state.status, state.installed, state.ready, state.failing) for state in states],
+        supervisor.reason,
+        supervisor.failing,
+        [(life.state, life.wanted) for life in supervisor.lives],
+        [check.state for check in supervisor.checks.values()],
     )

@@ -1,7 +1,7 @@
 """HAProxy's agent-check (its manual, 5.2 "agent-check"): a line to whoever connects, and the connection is closed.
 
     up ready 33%          clients may come; the share is what the server's weight is scaled by
-    drain                 no new ones
+    up drain              no new ones; also of a server that was down until now
     maint                 nobody; an operator stopped the service
     down #reason          nobody; something is broken
 
@@ -25,7 +25,7 @@ def line(health: Health) -> bytes:
         case Standing.SERVES:
             return f"up ready {max(1, round(100 * health.share))}%\n".encode()
         case Standing.DRAINS:
-            return b"drain\n"
+            return b"up drain\n"
         case Standing.STOPPED:
             return b"maint\n"
         case Standing.FAILS:
@@ -40,8 +40,7 @@ class Answering(asyncio.Protocol):
         self._farms = farms
         self._agent = agent
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
+    def connection_made(self, transport: asyncio.WriteTransport) -> None:  # type: ignore[override]
         transport.write(line(self._health()))
         transport.close()
 

@@ -46,12 +46,13 @@ class Farms:
                 watch.close()
 
     def _look(self) -> None:
-        for path in sorted(self._folder.glob("*.sock")):
-            self._expect(path)
         for watch in self:
             watch.connect()
             watch.remark()
+        for path in sorted(self._folder.glob("*.sock")):
+            if path.stem not in self._watches:
+                self._expect(path).connect()
 
-    def _expect(self, path: Path) -> None:
-        if path.stem not in self._watches:
-            self._watches[path.stem] = Watch(path, buckets=self._buckets)
+    def _expect(self, path: Path) -> Watch:
+        self._watches[path.stem] = Watch(path, buckets=self._buckets)
+        return self._watches[path.stem]

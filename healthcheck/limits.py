@@ -18,13 +18,13 @@ REQUEST_BYTES_MAX = 16 * 1024
 """Of a request, its body included, which is of no use here."""
 IDLE_S = 15
 """For a whole request, and between two."""
-SWEEP_S = 1.0
-
 
 class Crowd:
     """All connections, those that wait for the longest first."""
 
-    def __init__(self) -> None:
+    def __init__(self, connections_max: int = CONNECTIONS_MAX, idle_s: float = IDLE_S) -> None:
+        self._connections_max = connections_max
+        self._idle_s = idle_s
         self._since_s: OrderedDict[Connection, float] = OrderedDict()
 
     def __len__(self) -> int:
@@ -33,7 +33,7 @@ class Crowd:
     def enter(self, connection: Connection) -> None:
         """A new connection, at the cost of the idlest one if there are too many."""
         self.refresh(connection)
-        if len(self) > CONNECTIONS_MAX:
+        if len(self) > self._connections_max:
             self._cut(next(iter(self._since_s)))
 
     def refresh(self, connection: Connection) -> None:
@@ -48,8 +48,8 @@ class Crowd:
     async def sweep(self) -> None:
         """Cuts off who takes too long, until cancelled."""
         while True:
-            await asyncio.sleep(SWEEP_S)
-            late_s = time.monotonic() - IDLE_S
+            await asyncio.sleep(self._idle_s / 10)
+            late_s = time.monotonic() - self._idle_s
             for connection in [connection for connection, since_s in self._since_s.items() if since_s < late_s]:
                 self._cut(connection)
 

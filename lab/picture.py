@@ -28,6 +28,7 @@ http = "http://127.0.0.1/"
 
 def draw(lab: Lab, file: Path) -> None:
     """Save the picture."""
+    until(lambda: _calm(lab), "the buckets to have settled", timeout_s=30.0)
     vip = str(VIPS[0])
     with measure.requests(lab, LAN, vip, timeout_ms=3000.0), measure.requests(lab, FAR, vip, timeout_ms=3000.0):
         lab.kill(VICTIM)
@@ -35,6 +36,11 @@ def draw(lab: Lab, file: Path) -> None:
         lab.start(VICTIM)
         until(lambda: _taken_back(lab), f"{VICTIM} to have its share and its clients back")
         lab.exec(SEEN_FROM, *services.farmctl("top", "--svg", str(file.absolute())))
+
+
+def _calm(lab: Lab) -> bool:
+    answer = lab.farm_status(SEEN_FROM)
+    return answer is not None and bool(answer["converged"]) and not answer["moving"]
 
 
 def _taken_back(lab: Lab) -> bool:

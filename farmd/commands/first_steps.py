@@ -172,8 +172,10 @@ def _check_config(arguments: argparse.Namespace) -> int:
     text = f"{arguments.file}: right. Farm {config.farm.name}, {len(config.nodes)} nodes, virtual MAC {vmac}."
     if arguments.here:
         from farmd import identity, links
+        from farmd.supervision import machine
 
         links.interface_mac(config.farm.interface)
+        machine.check(config.services, config.checks)
         answer["node"] = identity.find_node(config, None).name
         text += f" This machine is {answer['node']}."
     print(json.dumps(answer) if arguments.json else text)

@@ -74,8 +74,8 @@ class Follower:
         )
 
     def _takes(self, now_ns: int, view: View) -> bool:
-        """Whether this node may own what the view gives to it. If not, the view was drawn up before that was known to its
-        coordinator, and another one follows. So who is not ready and has released its buckets opens none again."""
+        """Whether this node may own what the view gives to it. If not, its coordinator did not know that yet and will
+        draw up another one. So who is not ready and has released its buckets opens none again."""
         return self.settings.node not in view.owners or not self.standing.draining(now_ns)
 
     def admissible(self, now_ns: int, view: View) -> bool:

@@ -94,7 +94,7 @@ class Lives:
     def wind_down(self, now_ns: int, around: Surroundings, *, ready: bool) -> list[Action]:
         """Goes as far as the order and the buckets allow. `ready`: the membership was told last that the node is."""
         actions: list[Action] = []
-        for life in reversed(self._lives.values()):
+        for life in self:
             if not self.wanted(life):
                 if life.state in (State.RUNNING, State.WARMING):
                     self.release(now_ns, life, "farmd ends" if life.wanted else "stop asked for", planned=True)

@@ -38,8 +38,8 @@ from farmd.core.events import (
 )
 from farmd.core.evidence import Evidence
 from farmd.core.follower import Follower
-from farmd.core.orders import Orders
 from farmd.core.news import News
+from farmd.core.orders import Orders
 from farmd.core.settings import MS, Settings
 from farmd.core.standing import Standing
 from farmd.core.view import View

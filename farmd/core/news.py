@@ -57,4 +57,4 @@ class News:
 def in_words(health: Health) -> str:
     ready, failing = health
     state = "is ready" if ready else "is not ready"
-    return f"{state}; failing there: {', '.join(failing)}" if failing else state
+    return f"{state} (failing: {', '.join(failing)})" if failing else state

@@ -31,7 +31,7 @@ class Orders:
     def merge(self, order: Order) -> None:
         """Takes an order that a peer told about, unless ours is newer."""
         known = self._newest.get(order.node)
-        if order.node in self._nodes and (known is None or order.stamp > known.stamp):
+        if order.node in self._nodes and (known is None or _rank(order) > _rank(known)):
             self._newest[order.node] = order
 
     def drained(self, node: int) -> bool:
@@ -42,3 +42,9 @@ class Orders:
         """The weight that counts: as ordered, else as configured."""
         order = self._newest.get(node)
         return configured if order is None or order.weight is None else order.weight
+
+
+def _rank(order: Order) -> tuple[tuple[int, int], bool, int]:
+    """The greater of two orders holds. A node that has restarted and has not yet heard of its earlier orders may use a
+    stamp once more; then the rest decides, so that all nodes hold the same."""
+    return order.stamp, order.drained, -1 if order.weight is None else order.weight

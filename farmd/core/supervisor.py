@@ -163,8 +163,6 @@ class Supervisor:
 
     def _react(self, now_ns: int) -> None:
         """Restarts or stops what failing checks are about."""
-        if self.lives.quitting is not None:
-            return
         for check in self.checks.values():
             if check.failing and check.duty.reaction != "release" and self._own_fault(check, now_ns):
                 for life in self._concerned(check):

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import ipaddress
+import operator
 import re
 import sys
 import tomllib
@@ -82,8 +84,13 @@ def _read(value: object, kind: Any, key: str, readers: Mapping[Any, Reader]) -> 
         return _read_table(value, kind, key, readers)
     if typing.get_origin(kind) is tuple:
         return _read_array(value, kind, key, readers)
+    if typing.get_origin(kind) is Mapping:
+        return _read_mapping(value, kind, key, readers)
     if typing.get_origin(kind) is Literal:
         return _read_choice(value, typing.get_args(kind), key)
+    if type(None) in typing.get_args(kind):  # what may be left out, and is something else than None if it is there
+        present = (each for each in typing.get_args(kind) if each is not type(None))
+        return _read(value, functools.reduce(operator.or_, present), key, readers)
     raise TypeError(f"{key}: the schema has a type without a reader, {kind}")
 
 
@@ -110,6 +117,13 @@ def _read_array(value: object, kind: Any, key: str, readers: Mapping[Any, Reader
     if not isinstance(value, list):
         raise _mistyped("an array", value, key)
     return tuple(_read(item, element, f"{key}[{index}]", readers) for index, item in enumerate(value))
+
+
+def _read_mapping(value: object, kind: Any, key: str, readers: Mapping[Any, Reader]) -> object:
+    _, element = typing.get_args(kind)
+    if not isinstance(value, dict):
+        raise _mistyped("a table", value, key)
+    return {name: _read(item, element, _join(key, name), readers) for name, item in value.items()}
 
 
 def _read_choice(value: object, choices: tuple[str, ...], key: str) -> object:

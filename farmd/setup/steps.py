@@ -149,10 +149,11 @@ class Command:
         return f"command {self.path}"
 
     def is_done(self) -> bool:
-        return self.path.exists() and self.path.samefile(self.target)
+        """Also where the name is a program's own: then there is no need, or no right, to make it a link of ours."""
+        return self.path.exists() and (not self.path.is_symlink() or self.path.samefile(self.target))
 
     def is_there(self) -> bool:
-        return self.path.is_symlink() and self.path.readlink().name == self.target.name
+        return self.path.is_symlink() and self.path.resolve() == self.target.resolve()
 
     def do(self) -> None:
         self.path.unlink(missing_ok=True)

@@ -111,7 +111,9 @@ class Attendant:
         self._writer = writer
         self._unsent.clear()
         try:
-            return await self._listen(reader)
+            why = await self._listen(reader)
+            child.kill()
+            return why
         finally:
             self._writer = None
             writer.transport.abort()  # close() would wait for a child that does not read

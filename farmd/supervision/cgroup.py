@@ -1,7 +1,7 @@
-"""Control groups: which processes belong to a service, whatever sessions and names they give themselves (cgroups(7)).
+"""Control groups (cgroups(7)): which processes belong to a service, whatever sessions and names they give themselves.
 
-Version 2 only, below the group of farmd itself, which systemd delegates to it (Delegate=yes). A process cannot leave its
-group, the group says when its last process has ended, and one write kills all of it.
+Version 2 only. A process does not leave its group by itself, the group says when its last process has ended, and one
+write kills all of it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-_ENTER = 'echo $$ > "$0" && exec "$@"'
+_ENTER = 'echo $$ > "$1" && shift && exec "$@"'
 """A shell's line that enters the group before it becomes the command, so that no child of it can be missed."""
 
 
@@ -51,7 +51,7 @@ class Cgroup:
 
     def command(self, arguments: Sequence[str]) -> list[str]:
         """The command line that runs a command in it."""
-        return ["/bin/sh", "-c", _ENTER, str(self.path / "cgroup.procs"), *arguments]
+        return ["/bin/sh", "-c", _ENTER, "sh", str(self.path / "cgroup.procs"), *arguments]
 
     def kill(self) -> None:
         """Kills every process in it and below it."""
@@ -140,9 +140,13 @@ def _mounts() -> Iterator[tuple[Path, str]]:
     """Where control groups version 2 are mounted, and which group is the topmost there (proc(5), mountinfo)."""
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         fields, _, source = line.partition(" - ")
-        root, point = (re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), field) for field in fields.split()[3:5])
+        root, point = map(_unescaped, fields.split()[3:5])
         if source.startswith("cgroup2 ") and (Path(point) / "cgroup.procs").exists():  # else another mount covers it
             yield Path(point), root
+
+
+def _unescaped(field: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), field)
 
 
 def _own(point: Path, root: str) -> Path:

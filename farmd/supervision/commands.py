@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shlex
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -87,6 +86,7 @@ class Command:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_BURY_WITHIN_S):
                     await exited(pidfd)
+            process.poll()
             os.close(pidfd)
             kept = tap.close() if tap is not None else b""
         return Outcome(process.wait(), kept.decode(errors="replace"))
@@ -147,11 +147,6 @@ class Tap:
             return True
         self._kept += came[: OUTPUT_BYTES_KEPT - len(self._kept)]
         return bool(came)
-
-
-def words(line: str) -> list[str]:
-    """A command line's words; ValueError if a quotation does not end."""
-    return shlex.split(line)
 
 
 def _kill_group(leader: int) -> None:

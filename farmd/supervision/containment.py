@@ -90,15 +90,22 @@ class Contained:
         """Calls `wake` when its last process ends."""
         return None if self._group is None else PopulationWatch(self._group, wake)
 
-    async def start(self, arguments: Sequence[str], environment: Mapping[str, str]) -> Outcome:
-        """Runs the command that starts it, and leaves running what that leaves running."""
-        self._output.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    def command(self, arguments: Sequence[str]) -> list[str]:
+        """The command line that runs a command among them. There must be `room`."""
+        return list(arguments) if self._group is None else self._group.command(arguments)
+
+    def room(self) -> None:
+        """Makes their group, if there is none yet."""
         if self._group is not None:
             self._group.make()
-            arguments = self._group.command(arguments)
+
+    async def start(self, arguments: Sequence[str], environment: Mapping[str, str]) -> Outcome:
+        """Runs the command that starts it, and leaves running what that leaves running."""
+        self.room()
+        self._output.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         self._output.unlink(missing_ok=True)
         with open(os.open(self._output, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_EXCL, 0o600), "r+b") as output:
-            outcome = await Command(arguments, environment).run(output)
+            outcome = await Command(self.command(arguments), environment).run(output)
             written = os.pread(output.fileno(), OUTPUT_BYTES_KEPT, 0)
             return Outcome(outcome.code, written.decode(errors="replace"))
 

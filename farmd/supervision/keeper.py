@@ -37,13 +37,13 @@ class Keeper:
         self._order = asyncio.create_task(_instead_of(self._order, order))
 
     async def _begin(self, answer: Callable[[Started], None]) -> None:
-        why = await _failing(self.application.start(), self.service.start_timeout_s)
+        why = await _failing(self.application.start(), "start", self.service.start_timeout_s)
         answer(Started(self.service.name, not why, why))
 
     async def _end(self, answer: Callable[[Stopped], None], *, force: bool) -> None:
-        why = "" if force else await _failing(self.application.stop(), self.service.stop_timeout_s)
+        why = "" if force else await _failing(self.application.stop(), "stop", self.service.stop_timeout_s)
         forced = force or bool(why)
-        left = await _failing(self.application.kill(), KILL_TIMEOUT_S) if forced else ""
+        left = await _failing(self.application.kill(), "die", KILL_TIMEOUT_S) if forced else ""
         if not left:
             self.application.forget()
         answer(Stopped(self.service.name, not left, left or why, forced))
@@ -56,7 +56,7 @@ async def _instead_of(before: asyncio.Task[None] | None, order: Callable[[], Awa
     await order()
 
 
-async def _failing(action: Awaitable[None], timeout_s: float) -> str:
+async def _failing(action: Awaitable[None], verb: str, timeout_s: float) -> str:
     """Why the action has failed; empty if it has not."""
     limit = asyncio.timeout(timeout_s)
     try:
@@ -65,7 +65,7 @@ async def _failing(action: Awaitable[None], timeout_s: float) -> str:
     except Failure as failure:
         return str(failure) or "it failed"
     except OSError as error:
-        return f"it was not done within {timeout_s:g} s" if limit.expired() else described(error)
+        return f"it did not {verb} within {timeout_s:g} s" if limit.expired() else described(error)
     except Exception:
         log.exception("an action of a service")
         return "farmd itself failed; its log says why"

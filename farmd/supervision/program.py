@@ -1,7 +1,7 @@
 """The attendant: the process that tries checks and starts and stops services, on behalf of a farmd.
 
-It has an ordinary priority and does what a real-time process must not: it waits, forks, resolves names. It ends when its
-parent does, and its probes with it; services live on.
+It has an ordinary priority and does what a real-time process must not: it waits, forks, resolves names. It ends when
+its parent does, and its probes with it; services live on.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from farmd.supervision.applications import application
 from farmd.supervision.containment import Containment
 from farmd.supervision.keeper import Keeper
 from farmd.supervision.messages import Alive, Assignment, Begin, End, Message, ProbeNow
-from farmd.supervision.probes import probe
 from farmd.supervision.prober import Look, Prober
+from farmd.supervision.probes import probe
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +79,7 @@ class Program:
 
     def _answer(self, answer: Started | Stopped, order: int) -> None:
         self._writer.write(messages.encode(answer, order))
+        self._probers[answer.service].wake()  # from that look on its death is noticed
 
     def _report(self, message: Message) -> None:
         if self._writer.transport.get_write_buffer_size() < UNSENT_BYTES_MAX:

@@ -83,6 +83,18 @@ class Service:
     restart_window_s: float = 86400.0
     """How long a restart is remembered, in seconds."""
 
+    def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", self._own_name())
+
+    def _own_name(self) -> str:
+        if self.unit:
+            return self.unit.removesuffix(".service")
+        if self.ocf:
+            return self.ocf.rpartition(":")[2]
+        command = self.start.split()
+        return command[0].rpartition("/")[2] if command else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Check:

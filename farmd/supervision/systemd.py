@@ -23,7 +23,7 @@ def properties(output: str) -> dict[str, str]:
 
 
 def load_state(unit: str) -> str:
-    """Whether it is a unit here: "loaded", "not-found", "masked", "error" ... MachineError if systemd does not answer."""
+    """Whether it is a unit here: "loaded", "not-found", "masked" ... MachineError if systemd does not answer."""
     try:
         done = subprocess.run([*SHOW, "--", unit], capture_output=True, text=True, timeout=TIMEOUT_S, cwd="/")
     except (OSError, subprocess.TimeoutExpired):

@@ -38,8 +38,8 @@ def render(status: dict[str, Any], width: int, height: int, look: Look, moment: 
     """The frame of a status with "buckets", in at most `height` lines of at most `width` characters."""
     if width < WIDTH_MIN or height < HEIGHT_MIN:
         need = f"The view needs {WIDTH_MIN} x {HEIGHT_MIN} characters; here are {width} x {height}."
-        return _page([Text(need)], width, height, look)
-    pass
+        return _page([Text(need)], width, look)
+    status = look.printable(status)
     above = head.lines(status, look.printable(moment.trouble), width)
     picture, below = _map(status, width, height - len(above), look, moment)
     free = height - len(above) - len(picture) - len(below)
@@ -51,7 +51,7 @@ def render(status: dict[str, Any], width: int, height: int, look: Look, moment: 
         for line in lines[2:]:
             line.stylize("dim")
     filler = [Text()] * (height - len(lines) - len(below)) if moment.keys else []
-    return _page([*lines, *filler, *below], width, height, look)
+    return _page([*lines, *filler, *below], width, look)
 
 
 def _map(
@@ -114,11 +114,11 @@ def _events(events: Sequence[dict[str, Any]], now_s: float, rows: int) -> list[T
     return lines
 
 
-def _page(lines: Sequence[Text], width: int, height: int, look: Look) -> Text:
+def _page(lines: Sequence[Text], width: int, look: Look) -> Text:
     for line in lines:
         line.truncate(width, overflow="ellipsis")
         if not look.unicode:
             line.plain = line.plain.replace("…", "~")
-    page = Text("\n").join(lines[:height])
+    page = Text("\n").join(lines)
     page.no_wrap, page.overflow, page.end = True, "crop", ""
     return page

@@ -21,12 +21,13 @@ from dataclasses import asdict, dataclass, field
 from lab.network import Lab
 from lab.services import NGINX_SERVICE, PAGE_CHECK, farm_config
 from lab.topology import Topology
+from lab.waiting import until
 from tests.bench.takeover import machine, spread
 from tests.lab.nodes import NODES, farmctl, status
-from tests.lab.supervision import break_page, mend, signal_nginx, wait_owns
+from tests.lab.supervision import break_page, mend, signal_nginx
 
 KILLED, ERRORS, HUNG = "killed", "errors", "hung"
-SAYS = {KILLED: "service nginx does not run", ERRORS: "check page fails", HUNG: "check page fails"}
+COMPLAINTS = ("service nginx does not run", "check page fails")
 
 
 @dataclass
@@ -63,8 +64,8 @@ class Benchmark:
     def _measure(self, kind: str, node: str, breakage: Callable[[str], None]) -> None:
         epoch, broken_ns = number(status(self.lab, node)["epoch"]), time.monotonic_ns()
         breakage(node)
-        reported_ns = self._reported_ns(kind, node, broken_ns)
-        wait_owns(self.lab, node, something=False)
+        reported_ns = self._reported_ns(node, broken_ns)
+        until(lambda: self._moved_ns(node, epoch) > 0, f"the buckets of {node} to move", timeout_s=20)
         moved_ns = self._moved_ns(node, epoch)
         self.figures.reaction_ms.setdefault(kind, []).append(round((moved_ns - reported_ns) / 1e6, 2))
         self.figures.outage_ms.setdefault(kind, []).append(round((moved_ns - broken_ns) / 1e6, 1))
@@ -72,22 +73,24 @@ class Benchmark:
         farmctl(self.lab, node, "start", "nginx")  # forgets the restart
         self.lab.wait_converged(*NODES)
 
-    def _reported_ns(self, kind: str, node: str, since_ns: int) -> int:
-        """When the report was taken, in monotonic time."""
+    def _reported_ns(self, node: str, since_ns: int) -> int:
+        """When the report was taken, in monotonic time; of several the first."""
+        until(lambda: self._complaints_ns(node, since_ns) != [], f"{node} to notice", timeout_s=20)
+        return self._complaints_ns(node, since_ns)[0]
+
+    def _complaints_ns(self, node: str, since_ns: int) -> list[int]:
         offset_s = time.time() - time.monotonic()
-        while True:
-            for event in farmctl(self.lab, node, "events")["events"]:
-                at_ns = int((event["time"] - offset_s) * 1e9)
-                if event["text"].startswith(SAYS[kind]) and at_ns > since_ns:
-                    return at_ns
-            time.sleep(0.02)
+        events = farmctl(self.lab, node, "events")["events"]
+        times = [int((event["time"] - offset_s) * 1e9) for event in events if event["text"].startswith(COMPLAINTS)]
+        return [at_ns for at_ns in times if at_ns > since_ns]
 
     def _moved_ns(self, victim: str, after: int) -> int:
-        """When the last of the victim's buckets was open elsewhere, in the first view that took them."""
-        others = [node for node in NODES if node != victim]
-        moves = [move for node in others for move in status(self.lab, node)["moves"] if number(move["epoch"]) > after]
-        first = min(number(move["epoch"]) for move in moves if move["opened"])
-        return int(max(move["opened_ns"] for move in moves if number(move["epoch"]) == first))
+        """When the last of the victim's buckets was open elsewhere, in the first view that took them; 0 before that."""
+        closed = [number(move["epoch"]) for move in status(self.lab, victim)["moves"] if move["closed"]]
+        first = min((epoch for epoch in closed if epoch > after), default=0)
+        others = [status(self.lab, node)["moves"] for node in NODES if node != victim]
+        opened = [[move["opened_ns"] for move in moves if number(move["epoch"]) == first] for moves in others]
+        return max(map(max, opened)) if all(opened) else 0
 
 
 def number(epoch: str) -> int:

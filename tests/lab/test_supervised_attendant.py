@@ -49,7 +49,7 @@ def attendant_pid(lab: Lab, node: str) -> int:
 
 def disturbances(lab: Lab, node: str, after: int) -> list[str]:
     """What a late heartbeat would have led to."""
-    return [text for text in texts(lab, node)[after:] if "silent" in text or "fenced" in text or "view" in text]
+    return [text for text in texts(lab, node)[after:] if any(word in text for word in ("silent", "fenced", "left"))]
 
 
 @pytest.mark.parametrize("signal", ["KILL", "STOP"])

@@ -8,6 +8,7 @@ import re
 import select
 import struct
 import subprocess
+import sys
 import termios
 import time
 from collections.abc import Callable
@@ -144,6 +145,4 @@ class Terminal:
 
 def program(name: str) -> str:
     """A program of this environment."""
-    import sys
-
     return str(Path(sys.executable).with_name(name))

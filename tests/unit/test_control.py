@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,7 @@ from farmd.errors import ConfigError, MachineError
 from farmd.kit.control import call, watch
 from farmd.kit.control_server import CLIENTS_MAX, REQUEST_BYTES_MAX, ControlServer, Lines
 from lab.waiting import until
-
-WAIT_S = 10.0
-"""Far more than anything here takes; only a failing test waits as long."""
+from tests.unit.loops import WAIT_S, loop_in_thread
 
 NOBODY = 65534
 
@@ -71,20 +69,6 @@ async def handler(request: dict[str, Any]) -> dict[str, Any] | Lines:
         case _:
             await asyncio.Event().wait()
             raise AssertionError
-
-
-@contextlib.contextmanager
-def loop_in_thread() -> Iterator[Callable[[Any], Any]]:
-    """Yields a function that runs a coroutine in the loop and returns its result."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        yield lambda coroutine: asyncio.run_coroutine_threadsafe(coroutine, loop).result(WAIT_S)
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(WAIT_S)
-        loop.close()
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import pty
+import select
 import stat
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 from farmd.config_file import load
 from farmd.supervision.schema import Check, Service
 
+WAIT_S = 20.0
 FARMCTL = [sys.executable, "-m", "farmd.cli"]
 FLAGS = ["--name=shop", "--vip=10.0.0.100", "--vip=fd00::100", "--interface=lan0",
          "--node=n1=10.0.0.1,10.99.0.1", "--node=n2=10.0.0.2,10.99.0.2"]  # fmt: skip
@@ -48,17 +50,17 @@ def test_a_key_is_32_random_bytes() -> None:
 def test_a_key_file_is_its_owners_alone_and_is_not_replaced_unasked(tmp_path: Path) -> None:
     path = tmp_path / "web.key"
     farmctl("keygen", path)
-    key = path.read_text()
+    key = path.read_text().strip()
     assert mode(path) == 0o600
     assert len(base64.b64decode(key, validate=True)) == 32
 
     refused = farmctl("keygen", path, status=1)
     assert refused.stderr == f"farmctl: {path} is there already; --force replaces it\n"
-    assert path.read_text() == key
+    assert path.read_text().strip() == key
 
     path.chmod(0o644)
     farmctl("keygen", path, "--force")
-    assert path.read_text() != key
+    assert path.read_text().strip() != key
     assert mode(path) == 0o600
     assert list(tmp_path.iterdir()) == [path]
 
@@ -168,9 +170,8 @@ class Dialogue:
     def expect(self, text: str) -> None:
         """Read until it has asked this."""
         while text not in self.seen:
-            heard = os.read(self.terminal, 4096).decode()
-            assert heard, self.seen
-            self.seen += heard
+            assert select.select([self.terminal], [], [], WAIT_S)[0], f"waited for {text!r}; it said: {self.seen}"
+            self.seen += os.read(self.terminal, 4096).decode()
         self.seen = self.seen.partition(text)[2]
 
     def answer(self, question: str, line: str) -> None:
@@ -196,7 +197,7 @@ def test_a_person_is_asked_and_asked_again(dialogue: Dialogue, tmp_path: Path) -
     dialogue.answer("must be an IPv4 or IPv6 address", "10.0.0.100, fd00::100")
     dialogue.answer("Node 1, NAME=ADDRESS", "n1=10.0.0.1")
     dialogue.answer("Node 2, NAME=ADDRESS (empty: no more):", "n2=10.0.0.1")
-    dialogue.answer("already", "n2=10.0.0.2")
+    dialogue.answer("is the same as", "n2=10.0.0.2")
     dialogue.answer("Node 3, NAME=ADDRESS (empty: no more):", "")
     dialogue.answer("[/etc/farmd/shop.key]:", f"{tmp_path}/k")
     dialogue.answer("Service 1,", "unit=nginx.service")

@@ -63,6 +63,18 @@ def test_all_nodes_settle_on_one_order_however_they_hear_of_them() -> None:
         assert orders.all() == (given[-1],)
 
 
+def test_a_stamp_that_was_used_twice_parts_nobody() -> None:
+    """Node 2 gave an order, restarted, and gave another one before it heard of the first."""
+    given = [Order(2, (1, 2), False, 10), Order(2, (1, 2), False, None), Order(2, (1, 2), True, 10)]
+    settled = set()
+    for heard in permutations(given):
+        orders = Orders(NODES)
+        for order in heard:
+            orders.merge(order)
+        settled.add(orders.all())
+    assert len(settled) == 1
+
+
 def test_an_order_for_a_node_that_is_not_configured_is_nothing() -> None:
     orders = Orders(NODES)
     orders.merge(Order(9, (5, 1), True, None))

@@ -163,6 +163,14 @@ def test_a_failing_start_that_nobody_wants_any_more_is_no_failure() -> None:
     assert (life.state, life.restarts) == (State.STOPPED, [])
 
 
+def test_a_stop_is_announced_only_by_what_serves() -> None:
+    node = Node(check(), announce_ms=2000)
+    node.probe("nginx", True)
+    node.probe("http", False)
+    assert node.step(Wish("nginx", "stop")) == [ReportHealth(False, ())]
+    assert node.step(RELEASED) == [EndService("nginx")]
+
+
 # -- what everybody fails ----------------------------------------------------------------------------------------------
 
 

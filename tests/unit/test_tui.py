@@ -193,8 +193,8 @@ def test_ages(value: float, text: str) -> None:
 
 
 def test_the_gravest_sentence_comes_first() -> None:
-    found = status(members=[member(1), member(2, status="joining"), member(3, status="failed")], converged=False)
-    assert [words for _, words in verdict.sentences(found)] == ["n3 failed", "n2 joining", "converging"]
+    found = status(members=[member(1), member(2, status="joining"), member(3, deaf=True)], converged=False)
+    assert [words for _, words in verdict.sentences(found)] == ["n3 deaf to us", "n2 joining", "converging"]
 
 
 def test_many_nodes_are_not_named() -> None:

@@ -58,8 +58,9 @@ def drained() -> dict[str, Any]:
 
 def failing() -> dict[str, Any]:
     """http fails on n1, which keeps its place, and on n2, whose nginx was given up."""
+    given_up = member(2, failing=["http", "nginx"], ready=False, status="draining", draining=True)
     return status(
-        members=[member(1, failing=["http"]), member(2, failing=["http", "nginx"], ready=False, status="draining", draining=True), member(3)],
+        members=[member(1, failing=["http"]), given_up, member(3)],
         failing=["http"],
         degraded=True,
         services=[service("nginx"), service("php-fpm", "failed")],

@@ -191,8 +191,7 @@ def test_a_bug_ends_it_and_the_terminal_is_as_it_was(top: Terminal, daemon: Daem
 
 def test_the_shell_gets_its_terminal_back_for_a_while(top: Terminal) -> None:
     top.press("\x1a")
-    _, stopped = os.waitpid(top.process.pid, os.WUNTRACED)
-    assert os.WIFSTOPPED(stopped)
+    top.until(lambda: os.waitpid(top.process.pid, os.WUNTRACED | os.WNOHANG)[0], "it to stop")
     top.until(top.restored, "the shell's terminal")
     top.process.send_signal(signal.SIGCONT)
     top.until(lambda: top.screen.alternate and "all 3 nodes are up" in top.text(), "the view")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from farmd.supervision.applications.command import CommandApplication
-from farmd.supervision.applications.ocf import OcfApplication
+from farmd.supervision.applications.command import CommandApplication, agent, commands
 from farmd.supervision.applications.unit import UnitApplication
 from farmd.supervision.containment import Containment
 from farmd.supervision.schema import Service
@@ -43,6 +42,5 @@ def application(service: Service, containment: Containment, wake: Callable[[], N
     if service.unit:
         return UnitApplication(service, wake)
     contained = containment.service(service.name)
-    if service.ocf:
-        return OcfApplication(service, contained, wake)
-    return CommandApplication(service, contained, wake)
+    actions = agent(service) if service.ocf else commands(service)
+    return CommandApplication(service, actions, contained, wake)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from farmd.supervision.commands import Command, words
+from farmd.supervision.commands import Command
 from farmd.supervision.failure import Failure
+from farmd.supervision.words import words
 
 
 class CommandProbe:

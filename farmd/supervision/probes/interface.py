@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import socket
 import struct
@@ -32,15 +33,12 @@ class InterfaceProbe:
             raise Failure(f"{self._name} has no carrier")
         if self._address is None:
             return "up, with carrier"
-        self._must_have(self._address)
-        return f"up, with carrier and {self._address}"
-
-    def _must_have(self, address: Address) -> None:
         from farmd.links import own_addresses  # netlink is only for those who ask for an address
 
-        holder = own_addresses().get(address)
+        holder = (await asyncio.to_thread(own_addresses)).get(self._address)
         if holder != self._name:
-            raise Failure(f"{self._name} has no address {address}" + (f"; {holder} has it" if holder else ""))
+            raise Failure(f"{self._name} has no address {self._address}" + (f"; {holder} has it" if holder else ""))
+        return f"up, with carrier and {self._address}"
 
 
 def _flags(name: str) -> int:

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from typing import Literal
 
 from farmd.kit.toml import Address
-from farmd.supervision.failure import Failure
 from farmd.witness import Witness
 
 

@@ -1,0 +1,54 @@
+"""init under any answers: a draft is refused with a ConfigError, or its text is a configuration that says the same."""
+
+from __future__ import annotations
+
+import tomllib
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from farmd import config_rules
+from farmd.config import Config
+from farmd.errors import ConfigError
+from farmd.kit import toml
+from farmd.setup.draft import CHECK_KINDS, SERVICE_KINDS, Draft, NodeDraft, Watched
+
+texts = st.text(st.characters(), max_size=12)  # surrogates, too: the command line of a process may hold any byte
+names = st.one_of(st.from_regex("[a-z0-9]{1,8}", fullmatch=True), texts)
+addresses = st.one_of(st.ip_addresses().map(str), texts)
+nodes = st.builds(NodeDraft, names, st.lists(addresses, min_size=1, max_size=2).map(tuple))
+commands = st.sampled_from(["/bin/true", 'sh -c "exit 0"', "127.0.0.1:80", "http://127.0.0.1/", "10.0.0.1, 10.0.0.2"])
+services = st.builds(Watched, st.sampled_from(SERVICE_KINDS), st.one_of(st.just("nginx.service"), texts))
+checks = st.builds(Watched, st.sampled_from(CHECK_KINDS), st.one_of(commands, texts))
+drafts = st.builds(
+    Draft,
+    name=names,
+    vips=st.lists(addresses, min_size=1, max_size=2).map(tuple),
+    interface=names,
+    key=texts,
+    nodes=st.lists(nodes, min_size=1, max_size=3).map(tuple),
+    services=st.lists(services, max_size=2).map(tuple),
+    checks=st.lists(checks, max_size=2).map(tuple),
+)
+RIGHT = Draft("web", ("10.0.0.100",), "eth0", "/etc/web.key", (NodeDraft("n1", ("10.0.0.1",)),))
+
+
+@given(drafts)
+@example(RIGHT)
+@example(RIGHT.with_answer(key='/etc/\x7f"\\ü\U0001f600.key'))
+def test_a_draft_is_refused_or_says_what_it_was_told(draft: Draft) -> None:
+    try:
+        draft.check()
+    except ConfigError:
+        return
+    keys: list[object] = []
+    config = toml.read(tomllib.loads(draft.text()), Config, {bytes: lambda value, key: keys.append(value) or b"any"})
+    config_rules.check(config)
+    assert (config.farm.name, config.farm.interface, keys) == (draft.name, draft.interface, [f"@{draft.key}"])
+    assert [node.name for node in config.nodes] == [node.name for node in draft.nodes]
+    assert [getattr(one, two.kind) for one, two in zip(config.services, draft.services, strict=True)] == [
+        service.value for service in draft.services
+    ]
+    for found, told in zip(config.checks, draft.checks, strict=True):
+        if told.kind != "ping":
+            assert getattr(found, told.kind) == told.value
