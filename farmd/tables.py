@@ -10,6 +10,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+PIPED_WIDTH = 250
+
 STATUS_STYLES = {
     "up": "green",
     "draining": "yellow",
@@ -26,8 +28,12 @@ STATUS_STYLES = {
 
 
 def show(drawing: RenderableType) -> None:
-    """Prints it; colours only on a terminal, and not where NO_COLOR asks for none."""
-    Console(highlight=False).print(drawing)
+    """Prints it; colours only on a terminal, and not where NO_COLOR asks for none. What is read by a program is not
+    folded to the width of a terminal that is not there."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = PIPED_WIDTH
+    console.print(drawing, soft_wrap=isinstance(drawing, Text))
 
 
 def status(answer: dict[str, Any]) -> RenderableType:

@@ -22,7 +22,10 @@ _CHECKS: dict[Asking, tuple[str, str]] = {
     ),
     # An agent that cannot be reached says nothing to HAProxy, so whether the site lives is asked on port 80 as well.
     # The agent's percentage is rounded down, so of HAProxy's default weight of 1 it would leave nothing.
-    "agent-check": ("", f"weight 100 check inter 250ms fall 2 rise 2 agent-check agent-port {AGENT_PORT} agent-inter 250ms"),
+    "agent-check": (
+        "",
+        f"weight 100 check inter 250ms fall 2 rise 2 agent-check agent-port {AGENT_PORT} agent-inter 250ms",
+    ),
 }
 
 

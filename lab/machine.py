@@ -150,6 +150,12 @@ def running(lab: str) -> dict[str, Machine]:
     return {machine.name: machine for machine in machines}
 
 
+def end_all(lab: str) -> None:
+    """Switch all machines of a lab off, also those that a crash has left."""
+    processes.end_all(MACHINE_MARK, f"{lab}/")
+    cgroups.remove(lab, "*")
+
+
 def environment() -> dict[str, str]:
     """The environment of what runs inside: the checkout's commands first, and the system's even without a login."""
     return os.environ | {"PATH": PATH}

@@ -13,10 +13,10 @@ from pathlib import Path
 from signal import SIGCONT, SIGSTOP, SIGTERM
 from typing import Any, Self
 
-from lab import cgroups, cuts, machine, processes, services
+from lab import cuts, machine, processes, services
 from lab.cuts import Pair
 from lab.errors import LabError
-from lab.machine import MACHINE_MARK, Machine, signal_service
+from lab.machine import Machine, signal_service
 from lab.state import State
 from lab.topology import FAR, LAN, ROUTER, SWITCH, Topology, sysctls
 from lab.waiting import until
@@ -68,8 +68,7 @@ class Lab:
 
     def down(self) -> None:
         """End everything that is there, also what a crashed `up` left; nothing there is no error."""
-        processes.end_all(MACHINE_MARK, f"{self.name}/")
-        cgroups.remove(self.name, "*")
+        machine.end_all(self.name)
         self.state.remove()
 
     @property

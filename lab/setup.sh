@@ -10,6 +10,7 @@ packages=(
     iproute2 util-linux procps      # ip, bridge, tc; unshare, nsenter, setsid, setpriv; sysctl
     iptables nftables ethtool       # the lab's switch, and what the benchmarks compare with
     curl wrk                        # ask the health page, once and very often
+    openssl resource-agents         # a certificate, and the OCF agents, in the tests of services and checks
     "$@"
 )
 

@@ -34,10 +34,10 @@ from typing import Self, get_args
 from rich.console import Console
 from rich.table import Table
 
-from lab import haproxy, machine, processes, services
+from lab import haproxy, machine, services
 from lab.errors import LabError
 from lab.haproxy import Asking
-from lab.machine import MACHINE_MARK, Machine
+from lab.machine import Machine
 from lab.measure import Measurement
 from lab.network import Lab
 from lab.topology import ROUTER
@@ -84,7 +84,7 @@ class Sites:
 
     def down(self) -> None:
         """End everything that is there."""
-        processes.end_all(MACHINE_MARK, f"{self.name}/")
+        machine.end_all(self.name)
         for lab in self.labs.values():
             lab.down()
 

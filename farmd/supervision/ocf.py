@@ -37,7 +37,7 @@ class Code(IntEnum):
 RUNNING = frozenset({Code.OCF_SUCCESS, Code.OCF_RUNNING_PROMOTED, Code.OCF_DEGRADED, Code.OCF_DEGRADED_PROMOTED})
 """The answers of `monitor` that say that it runs. Degraded is running, and more likely to fail soon."""
 
-_MEANINGS = {
+_MEANINGS: dict[int, str] = {
     Code.OCF_ERR_GENERIC: "it failed",
     Code.OCF_ERR_ARGS: "the agent was called wrongly",
     Code.OCF_ERR_UNIMPLEMENTED: "the agent cannot do that",
@@ -49,13 +49,18 @@ _MEANINGS = {
 }
 
 
-def meaning(code: int) -> str:
-    """An exit code in words, with its name."""
+def name(code: int) -> str:
+    """An exit code's name."""
     try:
-        known = Code(code)
+        return Code(code).name
     except ValueError:
         return f"exit code {code}"
-    return f"{_MEANINGS[known]} ({known.name})" if known in _MEANINGS else known.name
+
+
+def meaning(code: int) -> str:
+    """An exit code in words, with its name."""
+    words = _MEANINGS.get(code)
+    return f"{words} ({name(code)})" if words else name(code)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ What QEMU keeps (the disk's overlay, its sockets) is in the place's own /run and
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -93,7 +94,8 @@ class Guest:
     def reboot(self) -> None:
         """The planned way; returns when Debian has booted again."""
         before = self.shell("cat /proc/sys/kernel/random/boot_id")
-        self.run("systemctl", "--no-block", "reboot")
+        with contextlib.suppress(LabError):  # it may be gone before it has answered
+            self.run("systemctl", "--no-block", "reboot", timeout_s=5.0)
         self._disconnect()
         self.wait_booted(other_than=before)
 

@@ -22,9 +22,9 @@ import subprocess
 from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
 from typing import Self
 
-from lab import machine, processes
+from lab import machine
 from lab.errors import LabError
-from lab.machine import MACHINE_MARK, Machine
+from lab.machine import Machine
 from lab.state import State
 from lab.topology import LAN, ROUTER_LAN, SWITCH, Topology, sysctls
 from lab.vm.guest import Guest, Network
@@ -68,7 +68,7 @@ class VirtualFarm:
 
     def down(self) -> None:
         """End everything; nothing is left but the cached image."""
-        processes.end_all(MACHINE_MARK, f"{self.state.name}/")
+        machine.end_all(self.state.name)
         self.state.remove()
 
     def popen(self, place: str, *command: str, stdout: int | None = None) -> subprocess.Popen[bytes]:

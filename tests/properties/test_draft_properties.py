@@ -14,18 +14,34 @@ from farmd.kit import toml
 from farmd.setup.draft import CHECK_KINDS, SERVICE_KINDS, Draft, NodeDraft, Watched
 
 texts = st.text(st.characters(), max_size=12)  # surrogates, too: the command line of a process may hold any byte
-names = st.one_of(st.from_regex("[a-z0-9]{1,8}", fullmatch=True), texts)
-addresses = st.one_of(st.ip_addresses().map(str), texts)
-nodes = st.builds(NodeDraft, names, st.lists(addresses, min_size=1, max_size=2).map(tuple))
-commands = st.sampled_from(["/bin/true", 'sh -c "exit 0"', "127.0.0.1:80", "http://127.0.0.1/", "10.0.0.1, 10.0.0.2"])
-services = st.builds(Watched, st.sampled_from(SERVICE_KINDS), st.one_of(st.just("nginx.service"), texts))
-checks = st.builds(Watched, st.sampled_from(CHECK_KINDS), st.one_of(commands, texts))
+RIGHT_VALUES = {
+    "unit": "nginx.service", "ocf": "heartbeat:nginx",
+    "tcp": "127.0.0.1:80", "http": "http://127.0.0.1/?a=\"b\"", "exec": "/bin/sh -c 'exit 0'", "process": "nginx",
+    "ping": "10.0.0.1, 10.0.0.2", "interface": "eth0",
+}  # fmt: skip
+
+
+def mostly(right: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """So that whole drafts are right often enough."""
+    return st.integers(0, 15).flatmap(lambda number: right if number else texts)
+
+
+def watched(kinds: tuple[str, ...]) -> st.SearchStrategy[Watched]:
+    return st.sampled_from(kinds).flatmap(
+        lambda kind: st.builds(Watched, st.just(kind), mostly(st.just(RIGHT_VALUES[kind])))
+    )
+
+
+names = mostly(st.from_regex("[a-z0-9]{1,8}", fullmatch=True))
+addresses = mostly(st.ip_addresses(network="10.0.0.0/8").map(str))
+nodes = st.builds(NodeDraft, names, st.tuples(addresses))
+services, checks = watched(SERVICE_KINDS), watched(CHECK_KINDS)
 drafts = st.builds(
     Draft,
     name=names,
     vips=st.lists(addresses, min_size=1, max_size=2).map(tuple),
     interface=names,
-    key=texts,
+    key=mostly(st.text(st.characters(exclude_categories=['Cs']), max_size=12)),
     nodes=st.lists(nodes, min_size=1, max_size=3).map(tuple),
     services=st.lists(services, max_size=2).map(tuple),
     checks=st.lists(checks, max_size=2).map(tuple),

@@ -138,7 +138,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for www.example.com that nobody has signed but itself, and its key."""
     path = tmp_path_factory.mktemp("tls") / "both.pem"
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
-    options = ["-subj", "/CN=www.example.com", "-addext", "subjectAltName=DNS:www.example.com", "-keyout", path]
+    options = ["-subj", "/CN=www.example.com", "-addext", "subjectAltName=DNS:www.example.com", "-keyout", str(path)]
     subprocess.run([*command.split(), *options, "-out", path.with_suffix(".crt")], check=True, capture_output=True)
     path.write_text(path.read_text() + path.with_suffix(".crt").read_text())
     return path
@@ -146,7 +146,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def tls(certificate: Path) -> tuple[ssl.SSLContext, list[str | None]]:
     """A server's context, and the names that clients have asked for."""
-    context, names = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    names: list[str | None] = []
     context.load_cert_chain(certificate)
     context.sni_callback = lambda _socket, name, _context: names.append(name)
     return context, names

@@ -62,7 +62,7 @@ def test_the_agent_says_why_it_cannot_start(tmp_path: Path) -> None:
         async with attended([service]) as under_test:
             started = await under_test.begun("web")
             assert not started.ok
-            assert started.text == "x"
+            assert started.text == f"Cannot parse config file [{tmp_path}/none] (OCF_ERR_CONFIGURED)"
             await under_test.ended("web", force=True)
 
     within(scenario)

@@ -16,6 +16,7 @@ from farmd.core.supervision_events import Probed
 from farmd.supervision.prober import Prober
 from farmd.supervision.probes import probe
 from farmd.supervision.schema import Check
+from lab.waiting import until as wait_until
 from tests.datapath.namespaces import Namespace, run
 from tests.supervision.attending import kill, lives, status, until, within
 from tests.supervision.probing import server, silent, tried
@@ -209,13 +210,18 @@ def test_ping(network: Namespace) -> None:
     assert (failed.passed, failed.text) == (False, "no answer from 10.0.0.2, fd00::2 within 0.5 s")
 
 
+def turn(state: str) -> None:
+    """The kernel takes a moment to see what the other end does."""
+    wait_until(lambda: f" state {state} " in run("ip -o link show eth0"), f"eth0 to be {state}")
+
+
 @pytest.mark.needs_root
 def test_interface(network: Namespace) -> None:
     def look(name: str = "eth0", address: str = "") -> tuple[bool, str]:
         tried = result(Check("c", interface=name, address=ip_address(address) if address else None, timeout_s=5))
         return tried.passed, tried.text
 
-    within(lambda: until(lambda: Path("/sys/class/net/eth0/operstate").read_text() == "up\n", "the link to be up"))
+    turn("UP")
     assert look() == (True, "up, with carrier")
     assert look("lo") == (True, "up, with carrier")
     assert look("eth7") == (False, "there is no interface eth7")
@@ -224,6 +230,7 @@ def test_interface(network: Namespace) -> None:
     assert look(address="10.0.0.9") == (False, "eth0 has no address 10.0.0.9")
     assert look(address="127.0.0.1") == (False, "eth0 has no address 127.0.0.1; lo has it")
     run("ip link set far down")
+    turn("LOWERLAYERDOWN")
     assert look() == (False, "eth0 has no carrier")
     run("ip link set eth0 down")
     assert look() == (False, "eth0 is down")

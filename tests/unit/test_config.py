@@ -10,6 +10,7 @@ import pytest
 from farmd import config_file
 from farmd.config import Config, Farm, Node, Rule, Timing
 from farmd.errors import ConfigError
+from farmd.supervision.schema import Check, Service
 
 FARM = """
 [farm]
@@ -140,6 +141,7 @@ def test_the_vmac_is_a_locally_administered_unicast_address_that_never_changes(t
         ('"eth0"', '"eth0"\nport = 65536', "farm.port", "must be 1 to 65535, not 65536"),
         ('"eth0"', '"eth0"\nxdp = "on"', "farm.xdp", "must be one of auto, native, generic, off, not 'on'"),
         ('"eth0"', '"eth0"\ndrain_timeout_s = -1', "farm.drain_timeout_s", "must be 0 to 86400 seconds, not -1"),
+        ('"eth0"', '"eth0"\ndrain_ahead_s = 3601', "farm.drain_ahead_s", "must be 0 to 3600 seconds, not 3601"),
         ('["correct horse battery staple"]', "[]", "farm.keys", "must be 1 to 8 secrets"),
         ('["correct horse', '["correct horse battery staple", "correct horse', "farm.keys[1]", "is the same as"),
         ('["10.0.0.100", "fd00::100"]', "[]", "farm.vips", "must hold at least one virtual address"),
@@ -253,6 +255,18 @@ def test_timing_that_breaks_a_rule_is_refused_with_the_numbers(tmp_path: Path, t
 )
 def test_timing_on_the_limits_is_accepted(tmp_path: Path, timing: str) -> None:
     load(tmp_path, f"{VALID}\n[timing]\n{timing}\n")
+
+
+def test_services_and_checks(tmp_path: Path) -> None:
+    loaded = load(tmp_path, VALID + '[[service]]\nunit = "nginx.service"\n[[check]]\nname = "c"\nping = ["10.0.0.9"]\n')
+    assert loaded.services == (Service(name="nginx", unit="nginx.service"),)
+    assert loaded.checks == (Check("c", ping=(IPv4Address("10.0.0.9"),)),)
+
+
+def test_services_and_checks_keep_their_rules(tmp_path: Path) -> None:
+    error = fault(tmp_path, VALID + '[[check]]\nname = "c"\n')
+    assert (error.key, error.sentence) == (
+        "check[0]", "says not what it is; it needs one of tcp, http, exec, process, ping, interface")  # fmt: skip
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

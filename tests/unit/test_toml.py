@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -29,6 +30,8 @@ class Car:
     addresses: tuple[Address, ...] = ()
     wheels: tuple[Wheel, ...] = field(default=(), metadata={"key": "wheel"})
     spare: Wheel = Wheel(17)
+    owners: Mapping[str, str] = field(default_factory=dict)
+    home: Address | None = None
 
 
 def fault(table: dict[str, Any], into: type = Car) -> ConfigError:
@@ -47,9 +50,13 @@ def test_every_type_is_read() -> None:
         "addresses": ["10.0.0.1", "fd00::1"],
         "wheel": [{"size": 15}, {"size": 16}],
         "spare": {"size": 14},
+        "owners": {"first": "me", "second": "you"},
+        "home": "10.0.0.9",
     }
     addresses = (IPv4Address("10.0.0.1"), IPv6Address("fd00::1"))
-    assert toml.read(table, Car) == Car("x", 2, 3.0, True, "blue", addresses, (Wheel(15), Wheel(16)), Wheel(14))
+    wheels = (Wheel(15), Wheel(16))
+    owners, home = {"first": "me", "second": "you"}, IPv4Address("10.0.0.9")
+    assert toml.read(table, Car) == Car("x", 2, 3.0, True, "blue", addresses, wheels, Wheel(14), owners, home)
 
 
 def test_what_is_left_out_has_its_default() -> None:
@@ -76,6 +83,10 @@ def test_an_integer_becomes_the_float_it_is_read_as() -> None:
         ({"colour": ["red"]}, "colour", "must be a string, not an array"),
         ({"addresses": "10.0.0.1"}, "addresses", "must be an array, not a string"),
         ({"addresses": ["10.0.0.1", 7]}, "addresses[1]", "must be a string, not an integer"),
+        ({"owners": []}, "owners", "must be a table, not an array"),
+        ({"owners": {"first": "me", "the second": 2}}, "owners.'the second'", "must be a string, not an integer"),
+        ({"home": "nowhere"}, "home", "must be an IPv4 or IPv6 address, not 'nowhere'"),
+        ({"home": False}, "home", "must be a string, not a boolean"),
         ({"addresses": ["nowhere"]}, "addresses[0]", "must be an IPv4 or IPv6 address, not 'nowhere'"),
         ({"wheel": [{"size": 15}, {"size": "16"}]}, "wheel[1].size", "must be an integer, not a string"),
         ({"wheel": {"size": 15}}, "wheel", "must be an array, not a table"),

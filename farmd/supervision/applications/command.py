@@ -64,8 +64,9 @@ def agent(service: Service) -> Actions:
 
 
 def _agent_text(outcome: Outcome) -> str:
-    meaning = ocf.meaning(outcome.code) if outcome.code >= 0 else outcome.ended
-    return f"{outcome.line} ({meaning})" if outcome.line else meaning
+    if outcome.code < 0:
+        return outcome.text
+    return f"{outcome.line} ({ocf.name(outcome.code)})" if outcome.line else ocf.meaning(outcome.code)
 
 
 class CommandApplication:
