@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 from farmd.core.buckets import OPEN
@@ -47,9 +48,15 @@ class Moves:
 
 
 def _count(move: Move, before: bytes, after: bytes, now_ns: int) -> None:
-    changes = [(old in OPEN, new in OPEN) for old, new in zip(before, after, strict=True)]
-    closed, opened = changes.count((True, False)), changes.count((False, True))
+    closed, opened = _changes(before, after)
     if closed:
         move.closed, move.closed_ns = closed, now_ns
     if opened:
         move.opened, move.opened_ns = opened, now_ns
+
+
+@lru_cache(maxsize=KEPT)
+def _changes(before: bytes, after: bytes) -> tuple[int, int]:
+    """How many buckets closed, and how many opened. Remembered, since who watches the daemon asks every second."""
+    changes = [(old in OPEN, new in OPEN) for old, new in zip(before, after, strict=True)]
+    return changes.count((True, False)), changes.count((False, True))

@@ -10,8 +10,8 @@ from pyroute2 import IPRoute
 
 from farmd import links
 from farmd.setup.interview import Proposals
+from farmd.setup.units import WEB_SERVERS
 
-WEB_SERVERS = ("nginx", "apache2", "httpd", "lighttpd", "caddy", "haproxy")
 _UNIT_FOLDERS = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 
 
@@ -46,7 +46,7 @@ def _node(interface: str) -> str:
 
 
 def _web_server() -> str:
-    for name in WEB_SERVERS:
-        if any(Path(folder, f"{name}.service").exists() for folder in _UNIT_FOLDERS):
-            return f"{name}.service"
+    for unit in WEB_SERVERS:
+        if any(Path(folder, unit).exists() for folder in _UNIT_FOLDERS):
+            return unit
     return ""

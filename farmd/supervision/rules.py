@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from farmd.errors import ConfigError
 from farmd.kit.rules import check_distinct, check_host, check_interface, check_range
 from farmd.supervision.schema import Check, Service
-from farmd.supervision.targets import host_and_port, status_codes, url
+from farmd.supervision.targets import authority, host_and_port, status_codes, url
 from farmd.supervision.words import words
 
 SERVICE_KINDS = ("unit", "start", "ocf")
@@ -37,7 +37,6 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
 _UNIT = re.compile(r"[A-Za-z0-9:_.\\-]+(@[A-Za-z0-9:_.\\-]+)?\.[a-z]+")
 _AGENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*:[A-Za-z0-9][A-Za-z0-9._-]*")
 _PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_HEADER_VALUE = re.compile(r"[!-~]+")
 
 
 def check(services: Sequence[Service], checks: Sequence[Check]) -> None:
@@ -110,7 +109,7 @@ def _check_http(key: str, one: Check) -> None:
     _check_value(f"{key}.http", lambda: url(one.http))
     _check_value(f"{key}.status", lambda: status_codes(one.status))
     if one.host:
-        _check_form(f"{key}.host", one.host, _HEADER_VALUE, "a host name, perhaps with a port, without spaces")
+        _check_value(f"{key}.host", lambda: authority(one.host))
     if not one.verify and not url(one.http).tls:
         raise ConfigError(f"{key}.verify", "is about certificates, and this URL is not https")
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from urllib.parse import urlsplit
 
-_HOST = r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%A-Za-z0-9]+\]"
-_TARGET = re.compile(rf"({_HOST}):([0-9]{{1,5}})")
+_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
+_AUTHORITY = re.compile(r"([^\[\]:]+|\[[^\[\]]+\])(?::([0-9]{1,5}))?")
 _CODES = re.compile(r"([0-9]{3})(?:-([0-9]{3}))?")
 _PRINTABLE = re.compile(r"[!-~]+")
 
@@ -27,10 +28,18 @@ class Url:
 
 def host_and_port(text: str) -> tuple[str, int]:
     """HOST:PORT; an IPv6 address stands in brackets."""
-    found = _TARGET.fullmatch(text)
+    host, port = authority(text)
+    if port is None:
+        raise ValueError(f"must be HOST:PORT, such as 127.0.0.1:80 or [::1]:80, not {text!r}")
+    return host, port
+
+
+def authority(text: str) -> tuple[str, int | None]:
+    """HOST or HOST:PORT."""
+    found = _AUTHORITY.fullmatch(text)
     if not found:
         raise ValueError(f"must be HOST:PORT, such as 127.0.0.1:80 or [::1]:80, not {text!r}")
-    return found[1].strip("[]"), _port(int(found[2]))
+    return _host(found[1]), None if found[2] is None else _port(int(found[2]))
 
 
 def url(text: str) -> Url:
@@ -48,8 +57,9 @@ def url(text: str) -> Url:
         raise ValueError("must not hold a user name or a password")
     if parts.fragment:
         raise ValueError("must not have a fragment (#...), which is never sent")
-    if not re.fullmatch(_HOST, f"[{host}]" if ":" in host else host):
+    if not host:
         raise ValueError("must name a host")
+    _host(f"[{host}]" if ":" in host else host)
     own_port = 443 if parts.scheme == "https" else 80
     port = own_port if port is None else _port(port)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -69,6 +79,18 @@ def status_codes(text: str) -> frozenset[int]:
             raise ValueError(f"status codes go from 100 to 599, the lower one first, not {part.strip()}")
         codes.update(range(first, last + 1))
     return frozenset(codes)
+
+
+def _host(text: str) -> str:
+    """A name or an address, without brackets."""
+    try:
+        if text.startswith("["):
+            return str(IPv6Address(text[1:-1]))
+    except ValueError:
+        raise ValueError(f"{text} is no IPv6 address") from None
+    if not _NAME.fullmatch(text):
+        raise ValueError(f"{text!r} cannot be the name of a host")
+    return text
 
 
 def _port(port: int) -> int:

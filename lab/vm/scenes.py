@@ -12,21 +12,22 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from lab import measure
-from lab.topology import LAN, VIPS
+from lab.topology import LAN, SWITCH, VIPS
 from lab.vm.guest import Guest
 from lab.vm.image import NEXT_VERSION
 from lab.vm.network import VirtualFarm
 from lab.waiting import until
 
-CLIENTS = 16
-INTERVAL_MS = 200.0
+CLIENTS = 32
+INTERVAL_MS = 400.0
 """80 requests a second in all: emulated processors are slow."""
 CALM_S = 10.0
+FLOODING_S = 3.0
 AFTERWARDS_S = 3.0
 """How long the clients go on after a scene: what TCP repeats belongs to the scene."""
 PATIENT = {"timeout_ms": 8000.0, "answer_ms": 8000.0}
 """For planned scenes: time for the retries of TCP, at 1, 3 and 7 seconds."""
-IMPATIENT = {"timeout_ms": 400.0, "answer_ms": 2000.0}
+IMPATIENT = {"timeout_ms": 400.0, "answer_ms": 400.0}
 """For failures: clients that see the outage and not TCP's retries."""
 FARM_S = 120.0
 """For the farm to be whole again after a scene, in software emulation."""
@@ -44,6 +45,8 @@ class Outcome:
     requests: int = 0
     calm_failed: int = 0
     duplicate_answers: int = 0
+    others_frames: dict[str, int] = field(default_factory=dict)
+    """What n2's filter dropped for n1 (drop_other) within some seconds, with and without a switch that floods."""
     xdp: dict[str, str] = field(default_factory=dict)
     """Where each node's filter decides."""
     unit: dict[str, str] = field(default_factory=dict)
@@ -67,6 +70,8 @@ class Outcome:
             (len(self.share) < 2 or min(self.share.values()) < 0.3, f"the shares are uneven: {self.share}"),
             (self.calm_failed > 0, f"{self.calm_failed} requests failed while all was well"),
             (self.duplicate_answers > 0, f"{self.duplicate_answers} questions were answered twice"),
+            (self.others_frames["flooding"] <= 10 * self.others_frames["not flooding"],
+             f"drop_other does not tell whether the switch floods: {self.others_frames}"),
             (self.unit.get("Type") != "notify" or self.unit.get("ActiveState") != "active", f"the unit is {self.unit}"),
             (self.frozen_gap_ms > GAP_MS_MAX, f"a frozen farmd was a gap of {self.frozen_gap_ms:.0f} ms"),
             (self.reboot_failed > 0, f"{self.reboot_failed} requests failed while a node was rebooted"),
@@ -98,6 +103,7 @@ class Scenes:
         self._first_steps()
         with measure.duplicates(self.farm) as watch:
             self._calm()
+            self._flooding()
             self._unit()
             self._frozen()
             self._reboot()
@@ -121,6 +127,7 @@ class Scenes:
             self.n2.run("sh", "-ec", f"umask 077; cat > /etc/farmd/{name}", input=text + "\n")
         for guest in self.farm.guests.values():
             guest.run("farmctl", "check-config", "--here", "/etc/farmd/web.toml")
+            guest.run("systemctl", "disable", "--quiet", "--now", "nginx")  # farmd starts it
             guest.run("systemctl", "enable", "--quiet", "--now", "farmd@web", "farm-health")
         self._wait_whole()
         self.outcome.xdp = {name: self._status(guest)["xdp"] for name, guest in self.farm.guests.items()}
@@ -138,11 +145,22 @@ class Scenes:
         each = ", ".join(f"{name} {share:.0%}" for name, share in self.outcome.share.items())
         self.say(f"2. {answers.total()} requests to {VIPS[0]}: {each}; {result['failed']} failed.")
 
+    def _flooding(self) -> None:
+        for floods, word in ((False, "off"), (True, "on")):
+            self.farm.exec(SWITCH, "bridge", "link", "set", "dev", "n2", "flood", word)
+            with self._clients(IMPATIENT):
+                before = self._dropped_for_others()
+                time.sleep(FLOODING_S)
+                grown = self._dropped_for_others() - before
+            self.outcome.others_frames["flooding" if floods else "not flooding"] = grown
+        told = ", ".join(f"{count} {when}" for when, count in self.outcome.others_frames.items())
+        self.say(f"3. drop_other on n2 grew by, its switch port {told}.")
+
     def _unit(self) -> None:
         names = ("Type", "ActiveState", "SubState", "WatchdogUSec", "NRestarts")
         shown = self.n1.shell(f"systemctl show farmd@web -p {','.join(names)}")
         self.outcome.unit = dict(line.split("=", 1) for line in shown.splitlines())
-        self.say(f"3. farmd@web is {', '.join(f'{name}={value}' for name, value in self.outcome.unit.items())}.")
+        self.say(f"4. farmd@web is {', '.join(f'{name}={value}' for name, value in self.outcome.unit.items())}.")
 
     def _frozen(self) -> None:
         before = self._pid(self.n1)
@@ -155,7 +173,7 @@ class Scenes:
             self.outcome.frozen_back_s = round(time.monotonic() - start, 1)
         self._count(seen.result())
         gap_ms = self.outcome.frozen_gap_ms = round(seen.result()["gap_ms"], 1)
-        self.say(f"4. farmd on n1 frozen (SIGSTOP): n2 has its clients, the longest wait was {gap_ms:.0f} ms; "
+        self.say(f"5. farmd on n1 frozen (SIGSTOP): n2 has its clients, the longest wait was {gap_ms:.0f} ms; "
                  f"the watchdog killed it, and n1 was back after {self.outcome.frozen_back_s:.0f} s.")  # fmt: skip
 
     def _reboot(self) -> None:
@@ -168,7 +186,7 @@ class Scenes:
         result = seen.result()
         self._count(result)
         self.outcome.reboot_failed = result["failed"]
-        self.say(f"5. n2 rebooted and came back by itself after {self.outcome.reboot_back_s:.0f} s: of "
+        self.say(f"6. n2 rebooted and came back by itself after {self.outcome.reboot_back_s:.0f} s: of "
                  f"{result['requests']} requests {result['failed']} failed.")  # fmt: skip
 
     def _power_off(self) -> None:
@@ -178,7 +196,7 @@ class Scenes:
             time.sleep(AFTERWARDS_S)
         self._count(seen.result())
         self.outcome.power_off_gap_ms = round(seen.result()["gap_ms"], 1)
-        self.say(f"6. n2's power cut: the longest wait of a client was {self.outcome.power_off_gap_ms:.0f} ms.")
+        self.say(f"7. n2's power cut: the longest wait of a client was {self.outcome.power_off_gap_ms:.0f} ms.")
         self.n2.power_on()
         self._wait_whole()
 
@@ -194,7 +212,7 @@ class Scenes:
         self._count(result)
         self.outcome.upgrade_requests, self.outcome.upgrade_failed = result["requests"], result["failed"]
         self.outcome.versions = {name: self._version(guest) for name, guest in self.farm.guests.items()}
-        self.say(f"7. Both upgraded to {NEXT_VERSION} and reloaded, one after the other: of {result['requests']} "
+        self.say(f"8. Both upgraded to {NEXT_VERSION} and reloaded, one after the other: of {result['requests']} "
                  f"requests {result['failed']} failed.")  # fmt: skip
 
     def _health(self) -> None:
@@ -205,7 +223,7 @@ class Scenes:
         self._wait_whole()
         self.outcome.health["again"] = self._page()
         told = ", ".join(f"{when} {code}" for when, code in self.outcome.health.items())
-        self.say(f"8. The health page of n1: {told}.")
+        self.say(f"9. The health page of n1: {told}.")
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
@@ -246,6 +264,9 @@ class Scenes:
 
     def _alone(self, guest: Guest) -> bool:
         return self._served_by(guest, {guest.name})
+
+    def _dropped_for_others(self) -> int:
+        return int(self._status(self.n2)["counters"].get("drop_other", 0))
 
     def _pid(self, guest: Guest) -> str:
         return guest.shell("systemctl show farmd@web -P MainPID")

@@ -130,7 +130,9 @@ class Benchmark:
         until(lambda: reports() != [], "the check to fail")
         return reports()[-1] - time.time() + time.monotonic()
 
-    def _visible(self, taken_ms: list[float], wanted: int, change: Callable[[], float], undo: Callable[[], object]) -> None:
+    def _visible(
+        self, taken_ms: list[float], wanted: int, change: Callable[[], float], undo: Callable[[], object]
+    ) -> None:
         with Page(self.lab, NODE) as page:
             for _ in range(self.runs):
                 before_s = page.wait(200, page.seen[-1][0])

@@ -59,10 +59,11 @@ def test_a_unit_that_does_not_stop_is_killed() -> None:
 
 def test_force_is_final_even_if_systemd_would_start_it_anew() -> None:
     async def scenario() -> None:
-        async with attended([unit("again")]) as under_test:
-            await under_test.begun("again")
-            assert await under_test.ended("again", force=True) == Stopped("again", ok=True, text="", forced=True)
-            assert shown("again", "ActiveState") in ("inactive", "failed")
+        async with attended([unit("deaf-again")]) as under_test:
+            await under_test.begun("deaf-again")
+            stopped = await under_test.ended("deaf-again", force=True)
+            assert stopped == Stopped("deaf-again", ok=True, text="", forced=True)
+            assert shown("deaf-again", "ActiveState") in ("inactive", "failed")
 
     within(scenario)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from farmd.core.supervision_events import Probed
@@ -27,7 +28,7 @@ async def tried(check: Check) -> Probed:
 
 
 @contextlib.asynccontextmanager
-async def server(serve: Serve, **options: object) -> AsyncIterator[str]:
+async def server(serve: Serve, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """A TCP server on loopback; HOST:PORT."""
 
     async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -35,7 +36,7 @@ async def server(serve: Serve, **options: object) -> AsyncIterator[str]:
             await serve(reader, writer)
         writer.close()
 
-    listening = await asyncio.start_server(one, "127.0.0.1", 0, **options)  # type: ignore[arg-type]
+    listening = await asyncio.start_server(one, host, 0, ssl=tls)
     host, port = listening.sockets[0].getsockname()
     try:
         yield f"{host}:{port}"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from farmd.core.supervision_events import Started, Stopped
-from farmd.supervision import attendant
+from farmd.supervision import attendant, cgroup
 from farmd.supervision.schema import Check, Service
 from lab.waiting import until as wait_until
 from tests.supervision.attending import Attended, attended, kill, lives, status, until, within
@@ -135,10 +135,13 @@ def test_a_frozen_attendant_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None
         async with attended([NAP]) as under_test:
             await under_test.begun("nap")
             frozen = under_test.attendant.pid
+            loop = asyncio.get_running_loop()
             kill(frozen, signal.SIGSTOP)
+            frozen_s = loop.time()
             under_test.attendant.end("nap", force=False)
             failed = await under_test.next(lambda report: isinstance(report, Stopped), "the stop to fail")
             assert failed == Stopped("nap", ok=False, text="the attendant was silent for 2.5 s", forced=False)
+            assert loop.time() - frozen_s < 2.5 + attendant.END_WITHIN_S, "it is not asked to end"
             await under_test.probed("nap", passed=True)
             assert under_test.attendant.pid != frozen
             assert not lives(frozen)
@@ -186,6 +189,22 @@ def test_an_order_replaces_the_one_before() -> None:
     within(scenario)
 
 
+def test_an_answer_that_comes_too_late_is_not_passed_on(tmp_path: Path) -> None:
+    """It was on its way when the next order was given."""
+    quick = Service(name="quick", start=f"touch {tmp_path}/done", stop="true")
+
+    async def scenario() -> None:
+        async with attended([quick]) as under_test:
+            await under_test.probed("quick")
+            under_test.attendant.begin("quick")
+            await asyncio.sleep(0)  # the order leaves, and nothing is read until the next one
+            wait_until(lambda: (tmp_path / "done").exists() and not under_test.processes("quick"), "the start to end")
+            assert (await under_test.ended("quick", force=True)).ok
+            assert not any(isinstance(report, Started) for report in under_test.reports)
+
+    within(scenario)
+
+
 def test_farmd_killed_the_attendant_ends_and_the_service_lives_on() -> None:
     scope = new_scope()
     with subprocess.Popen([sys.executable, "-m", "tests.supervision.a_farmd", scope], stdout=subprocess.PIPE) as farmd:
@@ -207,12 +226,33 @@ def test_farmd_killed_the_attendant_ends_and_the_service_lives_on() -> None:
 
 
 def test_nothing_is_left_of_an_attendant_that_was_closed() -> None:
-    async def scenario() -> tuple[int, Path]:
+    async def scenario() -> None:
         async with attended(checks=[LONG]) as under_test:
             await until(lambda: len(under_test.group("attendant").processes()) == 2, "the long probe to begin")
-            return under_test.attendant.pid, under_test.base.path
+            left = under_test.group("attendant").processes()
+            await under_test.attendant.close()
+            assert not any(map(lives, left))
+            assert status(under_test.attendant.pid, "State") == "", "the zombie is buried"
+            assert not under_test.base.path.exists()
 
-    pid, base = within(scenario)
-    assert not lives(pid)
-    assert status(pid, "State") == "", "the zombie is buried"
-    wait_until(lambda: not base.exists(), "the groups to be removed")
+    within(scenario)
+
+
+def test_services_are_found_where_a_farmd_that_was_started_elsewhere_left_them() -> None:
+    scope, own = new_scope(), cgroup.own()
+    assert own is not None
+    elsewhere = cgroup.Cgroup(own.path / f"farmd-elsewhere-{scope}")
+    left = cgroup.Cgroup(elsewhere.path / f"farmd.{scope}" / "service.nap")
+    left.make()
+    nap = subprocess.Popen(left.command(["sleep", "973"]))
+
+    async def scenario() -> None:
+        async with attended([NAP], name=scope) as under_test:
+            await under_test.probed("nap", passed=True)
+            assert (await under_test.ended("nap", force=True)).ok
+        assert not left.path.parent.exists()
+
+    wait_until(lambda: left.populated, "the service to be there")
+    within(scenario)
+    assert nap.wait() == -signal.SIGKILL
+    elsewhere.path.rmdir()

@@ -32,6 +32,12 @@ def named(under_test: Attended) -> list[str]:
     return [status(pid, "Name") for pid in under_test.processes("w")]
 
 
+def processor_s(pid: int) -> float:
+    """The time that a process has used (proc(5), stat)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def terminate(name: str) -> str:
     """A stop command that asks every process of this name to end, which is found in the service's group only."""
     return f"sh -c 'kill -TERM $(grep -l \"^{name}$\" /proc/[0-9]*/comm | cut -d/ -f3)'"
@@ -69,6 +75,9 @@ def test_death_is_noticed_at_once() -> None:
             await under_test.probed("w", passed=True)
             kill(under_test.processes("w")[0])
             await under_test.probed("w", passed=False)  # the second death, too
+            used_s = processor_s(under_test.attendant.pid)
+            await asyncio.sleep(0.5)
+            assert processor_s(under_test.attendant.pid) - used_s < 0.1, "and nothing more is noticed"
 
     within(scenario)
 

@@ -24,7 +24,7 @@ def asked(serve: Serve, path: str = "/", scheme: str = "http", tls: ssl.SSLConte
     """The result of one check of this server."""
 
     async def scenario() -> Probed:
-        async with server(serve, ssl=tls) as target:
+        async with server(serve, tls=tls) as target:
             check = Check("c", http=f"{scheme}://{of.pop('at', target)}{path}".replace("PORT", target[10:]), **of)
             return await tried(check)
 
@@ -59,6 +59,8 @@ def test_an_answer_as_wanted_passes(answer: bytes, options: dict[str, Any], text
         (PLAIN, {"text": "Hello"}, "the text 'Hello' is not in the answer"),
         (CHUNKED, {"text": "helxlo"}, "the text 'helxlo' is not in the answer"),
         (OK + b"\r\n" + b"x" * 65532 + b"hello", {"text": "hello"}, "the text 'hello' is not in the answer"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\nfffc\r\n" + b"x" * 65532 + b"\r\n5\r\nhello\r\n", {"text": "hello"},
+         "the text 'hello' is not in the answer"),
         (OK + b"Content-Length: 4\r\n\r\nhello", {"text": "hello"}, "the text 'hello' is not in the answer"),
         (OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nhello", {"text": "hello"},
          "the text 'hello' is not in the answer"),

@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 UNITS = {
     "nap.service": "[Service]\nExecStart=/bin/sleep 977\n",
     "deaf.service": "[Service]\nExecStart=/bin/sh -c 'trap \"\" TERM; while :; do sleep 1; done'\nTimeoutStopSec=600\n",
+    "deaf-again.service": "[Service]\nExecStart=/bin/sh -c 'trap \"\" TERM; while :; do sleep 1; done'\n"
+    "TimeoutStopSec=600\nRestart=always\nRestartSec=0\n",
     "again.service": "[Service]\nExecStart=/bin/sleep 976\nRestart=always\nRestartSec=0.5\n",
     "broken.service": "[Service]\nExecStart=/bin/false\nType=oneshot\n",
     "fickle.service": "[Service]\nExecStart=/bin/sleep 975\n[Unit]\nStartLimitBurst=1\nStartLimitIntervalSec=600\n",

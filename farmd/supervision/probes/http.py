@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from farmd.supervision.failure import Failure
 from farmd.supervision.probes.connections import STREAM_BYTES_MAX, connected
 from farmd.supervision.schema import Check
-from farmd.supervision.targets import status_codes, url
+from farmd.supervision.targets import authority, status_codes, url
 
 BODY_BYTES_MAX = 1 << 16
 """The text is looked for in so much of the answer."""
@@ -18,7 +18,6 @@ BODY_BYTES_MAX = 1 << 16
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])[ \r]")
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:[ \t]*(?:[^\r]*,[ \t]*)?chunked[ \t]*\r", re.IGNORECASE)
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*\r", re.IGNORECASE)
-_PORT = re.compile(r":[0-9]+$")
 
 
 class HttpProbe:
@@ -31,13 +30,12 @@ class HttpProbe:
         self._wanted = check.status
         self._codes = status_codes(check.status)
         self._text = check.text
-        authority = check.host or self._url.authority
         self._request = (
-            f"GET {self._url.path} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: farmd\r\nAccept: */*\r\n"
-            "Connection: close\r\n\r\n"
+            f"GET {self._url.path} HTTP/1.1\r\nHost: {check.host or self._url.authority}\r\n"
+            "User-Agent: farmd\r\nAccept: */*\r\nConnection: close\r\n\r\n"
         ).encode()
         self._tls = _context(verify=check.verify) if self._url.tls else None
-        self._server_name = _PORT.sub("", check.host).strip("[]") if check.host else self._url.host
+        self._server_name = authority(check.host)[0] if check.host else self._url.host
 
     async def look(self) -> str:
         async with connected(self._url.host, self._url.port, self._tls, self._server_name) as (reader, writer):
