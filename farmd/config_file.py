@@ -20,3 +20,16 @@ def load(path: Path) -> Config:
     config = toml.read(toml.parse(path), Config, {bytes: read_key})
     config_rules.check(config)
     return config
+
+
+def load_here(path: Path) -> Config:
+    """The same, for a file that this machine is to live by: what its services and checks name is installed here.
+
+    Raises ConfigError likewise. It may take its time, for it asks systemd and resource agents.
+    """
+    config = load(path)
+    if config.services or config.checks:
+        from farmd.supervision import machine  # who has nothing to look after does not load it
+
+        machine.check(config.services, config.checks)
+    return config

@@ -17,7 +17,7 @@ from pathlib import Path
 from farmd import flows, identity
 from farmd.answers import Answers
 from farmd.config import Config, Node
-from farmd.config_file import load
+from farmd.config_file import load_here
 from farmd.core.buckets import CLOSED, OPEN
 from farmd.core.events import (
     Action,
@@ -94,6 +94,7 @@ class Daemon:
         ready = self.supervising.core.ready
         self.core = Membership(settings, incarnation, time.monotonic_ns(), flows=served_before(), ready=ready)
         self._look_again = asyncio.Event()
+        self._handing_over: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
@@ -178,12 +179,16 @@ class Daemon:
 
         Who is asked to stop, before or after, stops.
         """
-        if self.core.leaving:
-            return
+        if self._handing_over is None or self._handing_over.done():
+            self._handing_over = asyncio.create_task(self._hand_over())
+
+    async def _hand_over(self) -> None:
         try:
-            load(self._path)
+            await asyncio.to_thread(load_here, self._path)
         except FarmError as error:
             log.error("going on as before, since the configuration is wrong: %s", error)
+            return
+        if self.core.leaving:
             return
         self.replace = True
         self.step(Leave(time.monotonic_ns()))

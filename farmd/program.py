@@ -15,7 +15,7 @@ from pathlib import Path
 
 from farmd import identity, links
 from farmd.config import Config, Node
-from farmd.config_file import load
+from farmd.config_file import load_here
 from farmd.core.buckets import CLOSED, State
 from farmd.core.view import BUCKETS
 from farmd.daemon import HANDOVER_VARIABLE, Daemon, served_before
@@ -95,14 +95,10 @@ def main() -> None:
     arguments = _arguments()
     logs.start(arguments.log_level)
     try:
-        config = load(arguments.config)
+        config = load_here(arguments.config)
         if os.geteuid() != 0:
             raise MachineError("farmd must run as root: it attaches a filter to a network interface")
         node = identity.find_node(config, arguments.node)
-        if config.services or config.checks:
-            from farmd.supervision import machine  # who has nothing to look after does not load it
-
-            machine.check(config.services, config.checks)
         lock = hold_farm_lock(config.farm.name)
         try:
             again = serve(arguments.config, config, node)

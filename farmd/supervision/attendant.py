@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 SILENCE_S = 5.0
 """The attendant gives a sign of life each second; one that gives none for so long is replaced."""
 
+START_WITHIN_S = 30.0
+"""Its first sign of life may take so long: a slow machine loads the program for some seconds."""
+
 RESTART_PAUSE_S = 1.0
 """The least time between two starts of the attendant."""
 
@@ -120,15 +123,17 @@ class Attendant:
             await child.end(END_WITHIN_S)
 
     async def _listen(self, reader: asyncio.StreamReader) -> str:
+        patience_s = START_WITHIN_S
         while True:
             try:
-                line = await _line(reader)
+                line = await _line(reader, patience_s)
             except TimeoutError:
-                return f"was silent for {SILENCE_S:g} s"
+                return f"was silent for {patience_s:g} s"
             except ConnectionError:
                 return "has ended"
             if not line.endswith(b"\n"):
                 return "has ended"
+            patience_s = SILENCE_S
             self._take(line)
 
     def _take(self, line: bytes) -> None:
@@ -153,13 +158,13 @@ class Attendant:
                     self._on_report(Stopped(service, ok=False, text=why, forced=False))
 
 
-async def _line(reader: asyncio.StreamReader) -> bytes:
+async def _line(reader: asyncio.StreamReader, patience_s: float) -> bytes:
     """The next line; TimeoutError after a silence. A loop that was late itself finds its time-out over before it has
     read what is there; so it looks twice.
     """
     try:
-        async with asyncio.timeout(SILENCE_S / 2):
+        async with asyncio.timeout(patience_s / 2):
             return await reader.readline()
     except TimeoutError:
-        async with asyncio.timeout(SILENCE_S / 2):
+        async with asyncio.timeout(patience_s / 2):
             return await reader.readline()

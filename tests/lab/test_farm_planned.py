@@ -9,6 +9,7 @@ import pytest
 
 from lab.network import Lab
 from lab.services import CONFIG, KEY
+from lab.waiting import until
 from tests.lab.nodes import NODES, farmctl, hang_up, members, moves, owners, status
 from tests.lab.watching import Clients, downloading, watched
 
@@ -97,6 +98,15 @@ def test_a_daemon_that_starts_anew(farm: Lab, node: str) -> None:
         hang_up(farm, node)
         farm.wait_converged(*NODES)
     assert epoch(farm) >= before + 2  # without the node, and with it
+
+
+def test_a_stop_asked_for_during_a_hand_over_is_a_stop(farm: Lab) -> None:
+    pid = status(farm, "n2")["pid"]
+    farm.exec("n2", "sh", "-c", f"kill -HUP {pid}; kill -TERM {pid}")
+    until(lambda: farm.farmd_pid("n2") is None, "farmd to end", timeout_s=15)
+    farm.wait_converged("n1", "n3")
+    until(lambda: members(farm, "n1")["n2"]["status"] == "left", "n1 to know that n2 has left")
+    assert farm.farmd_pid("n2") is None
 
 
 @pytest.fixture

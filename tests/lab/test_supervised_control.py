@@ -12,6 +12,7 @@ from lab import services
 from lab.network import Lab
 from lab.services import NGINX_SERVICE, PAGE_CHECK, farm_config
 from lab.topology import Topology
+from lab.waiting import until
 from tests.lab.nodes import NODES, farmctl, members, owners
 from tests.lab.supervision import mend
 
@@ -102,3 +103,16 @@ def test_waiting_begins_before_farmd_does(supervised: Lab) -> None:
     supervised.start("n3")
     output, _ = waiting.communicate(timeout=40)
     assert (waiting.returncode, output) == (0, b"this node is ready\n")
+
+
+def test_a_configuration_that_does_not_fit_the_machine_any_more_replaces_nothing(supervised: Lab) -> None:
+    there = supervised.machine("n2")
+    right = there.path(services.CONFIG).read_text()
+    there.write(services.CONFIG, right + '[[check]]\nname = "gone"\nexec = "removed-since"\n')
+    log, before = supervised.state.log("n2"), owners(supervised, "n1")
+    lines = len(log.read_text().splitlines())
+    supervised.exec("n2", "kill", "-HUP", str(farmctl(supervised, "n2", "status")["pid"]))
+    sentence = "going on as before, since the configuration is wrong: check[1].exec: there is no command removed-since"
+    until(lambda: any(sentence in line for line in log.read_text().splitlines()[lines:]), "farmd to refuse")
+    assert owners(supervised, "n1") == before
+    there.write(services.CONFIG, right)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -19,6 +20,8 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from healthcheck.health import Standing
+from healthcheck.watch import Watch
 from lab.waiting import until
 from tests.unit.healthpage import LEASE_S, FakeDaemon, Page, daemon, free_ports, page
 from tests.unit.loops import WAIT_S
@@ -188,6 +191,23 @@ def test_a_page_that_was_late_reads_before_it_judges(shown: Page) -> None:
         assert ask_and_thaw(shown) == 200
 
 
+@pytest.mark.usefixtures("web")
+def test_a_watch_reads_before_it_judges_also_where_its_loop_did_not_run(tmp_path: Path) -> None:
+    async def late() -> Standing:
+        watch = Watch(tmp_path / "web.sock", buckets=False)
+        watch.connect()
+        try:
+            while watch.health().standing is not Standing.SERVES:
+                await asyncio.sleep(0.01)
+            deadline = time.monotonic() + 2 * LEASE_S
+            until(lambda: time.monotonic() > deadline, "two leases to pass")  # nothing else runs in this loop
+            return watch.health().standing
+        finally:
+            watch.close()
+
+    assert asyncio.run(late()) is Standing.SERVES
+
+
 def test_what_a_late_page_reads_may_be_old(shown: Page, web: FakeDaemon) -> None:
     """It is the daemon's word when that counts, not when it is read."""
     os.kill(shown.process.pid, signal.SIGSTOP)
@@ -198,22 +218,35 @@ def test_what_a_late_page_reads_may_be_old(shown: Page, web: FakeDaemon) -> None
     assert ask_and_thaw(shown) == 503
 
 
+NOT_UNDERSTOOD = "farmd gives answers that cannot be understood"
+
+
 @pytest.mark.parametrize(
-    "line",
-    [b"hello\n", b"[]\n", b"{}\n", b'{"ok": true}\n', b'{"ok": true, "alive": true}\n', b'{"ok": true, "said_ns": 1}\n',
-     b'{"ok": true, "said_ns": 1, "members": [], "node": "n1"}\n', b"[" * 100_000 + b"\n", b"1" * 3_000_000,
-     b'{"ok": false, "error": "32 clients are connected already"}\n', b""],
-    ids=lambda line: str(line[:20]),
-)  # fmt: skip
-def test_a_daemon_that_speaks_nonsense_is_not_well(tmp_path: Path, line: bytes) -> None:
+    ("line", "reason"),
+    [
+        (b"hello\n", NOT_UNDERSTOOD),
+        (b"[]\n", NOT_UNDERSTOOD),
+        (b"{}\n", NOT_UNDERSTOOD),
+        (b'{"ok": true}\n', NOT_UNDERSTOOD),
+        (b'{"ok": true, "alive": true}\n', NOT_UNDERSTOOD),
+        (b'{"ok": true, "said_ns": 1}\n', NOT_UNDERSTOOD),
+        (b'{"ok": true, "said_ns": 1, "members": [], "node": "n1"}\n', NOT_UNDERSTOOD),
+        (b"[" * 100_000 + b"\n", NOT_UNDERSTOOD),
+        (b"1" * 1_500_000, "farmd gives an answer without an end"),
+        (b'{"ok": false, "error": "32 clients are connected already"}\n', "32 clients are connected already"),
+    ],
+    ids=lambda value: str(value[:30]),
+)
+def test_a_daemon_that_speaks_nonsense_is_not_well(tmp_path: Path, line: bytes, reason: str) -> None:
     with socket.socket(socket.AF_UNIX) as listener, page(tmp_path) as shown:
         listener.bind(str(tmp_path / "web.sock"))
         listener.listen()
         connection, _ = listener.accept()
-        with connection, contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            connection.sendall(line)
-        shown.wait(503, "/farm/web")
-        assert shown.get("/live").status == 200
+        with connection:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.sendall(line)
+            until(lambda: shown.agent().startswith(f"down #{reason}"), reason)
+        assert shown.get("/farm/web").status == 503
 
 
 # Detail.
