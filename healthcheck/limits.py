@@ -5,6 +5,8 @@ together in number.
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 import time
 from collections import OrderedDict
 from typing import Any
@@ -18,6 +20,9 @@ REQUEST_BYTES_MAX = 16 * 1024
 """Of a request, its body included, which is of no use here."""
 IDLE_S = 15
 """For a whole request, and between two."""
+RESET = struct.pack("ii", 1, 0)
+"""struct linger: on, for 0 seconds."""
+
 
 class Crowd:
     """All connections, those that wait for the longest first."""
@@ -34,7 +39,7 @@ class Crowd:
         """A new connection, at the cost of the idlest one if there are too many."""
         self.refresh(connection)
         if len(self) > self._connections_max:
-            self._cut(next(iter(self._since_s)))
+            next(iter(self._since_s)).cut()
 
     def refresh(self, connection: Connection) -> None:
         """It has just come, or got an answer."""
@@ -51,11 +56,7 @@ class Crowd:
             await asyncio.sleep(self._idle_s / 10)
             late_s = time.monotonic() - self._idle_s
             for connection in [connection for connection, since_s in self._since_s.items() if since_s < late_s]:
-                self._cut(connection)
-
-    def _cut(self, connection: Connection) -> None:
-        self.leave(connection)
-        connection.transport.abort()
+                connection.cut()
 
 
 class Connection(HttpToolsProtocol):
@@ -65,6 +66,14 @@ class Connection(HttpToolsProtocol):
         super().__init__(**uvicorns)
         self._crowd = crowd
         self._request_bytes = 0
+
+    def cut(self) -> None:
+        """End it now, with a reset (socket(7), SO_LINGER): what was sent to a client that does not read would stay in
+        the kernel's memory for minutes.
+        """
+        self._crowd.leave(self)
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        self.transport.abort()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -77,9 +86,15 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._request_bytes += len(data)
         if self._request_bytes > REQUEST_BYTES_MAX:
-            self.transport.abort()
+            self.cut()
         else:
             super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """Who asks again before the answer has come (pipelining, RFC 9112, 9.3.2) is no health check."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cut()
+        super().on_message_begin()
 
     def on_response_complete(self) -> None:
         self._request_bytes = 0

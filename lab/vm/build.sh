@@ -52,7 +52,8 @@ image() {
 	    location / { default_type text/plain; return 200 "$hostname\n"; }
 	}
 	END
-    : > etc/machine-id  # each machine makes its own
+    : > etc/machine-id    # each machine makes its own
+    mkdir var/log/journal # and keeps what it logged before a reboot
     rm -f etc/hostname
 
     truncate -s 3G "$image.new"

@@ -31,6 +31,8 @@ IMPATIENT = {"timeout_ms": 400.0, "answer_ms": 400.0}
 """For failures: clients that see the outage and not TCP's retries."""
 FARM_S = 120.0
 """For the farm to be whole again after a scene, in software emulation."""
+LOOK_S = 1.0
+"""Between two looks at the farm: each of them loads a Python program in there, which is work for a second."""
 GAP_MS_MAX = 2500.0
 """A takeover that clients saw for longer is misbehaviour; about 400 ms on real processors."""
 HEALTH_PORT = 5480
@@ -164,13 +166,14 @@ class Scenes:
 
     def _frozen(self) -> None:
         before = self._pid(self.n1)
+        start = time.monotonic()
         with self._clients(IMPATIENT) as seen:
-            start = time.monotonic()
             self.n1.run("kill", "-STOP", before)
-            until(lambda: self._alone(self.n2), "n2 to serve alone", FARM_S, 0.1)
-            until(lambda: self._pid(self.n1) not in (before, "0"), "the watchdog to restart farmd", FARM_S, 0.1)
-            self._wait_whole()
-            self.outcome.frozen_back_s = round(time.monotonic() - start, 1)
+            time.sleep(AFTERWARDS_S)
+            until(lambda: self._alone(self.n2), "n2 to serve alone", FARM_S, LOOK_S)
+        until(lambda: self._pid(self.n1) not in (before, "0"), "the watchdog to restart farmd", FARM_S, LOOK_S)
+        self._wait_whole()
+        self.outcome.frozen_back_s = round(time.monotonic() - start, 1)
         self._count(seen.result())
         gap_ms = self.outcome.frozen_gap_ms = round(seen.result()["gap_ms"], 1)
         self.say(f"5. farmd on n1 frozen (SIGSTOP): n2 has its clients, the longest wait was {gap_ms:.0f} ms; "
@@ -192,8 +195,8 @@ class Scenes:
     def _power_off(self) -> None:
         with self._clients(IMPATIENT) as seen:
             self.n2.power_off()
-            until(lambda: self._alone(self.n1), "n1 to serve alone", FARM_S, 0.1)
             time.sleep(AFTERWARDS_S)
+            until(lambda: self._alone(self.n1), "n1 to serve alone", FARM_S, LOOK_S)
         self._count(seen.result())
         self.outcome.power_off_gap_ms = round(seen.result()["gap_ms"], 1)
         self.say(f"7. n2's power cut: the longest wait of a client was {self.outcome.power_off_gap_ms:.0f} ms.")
@@ -205,7 +208,7 @@ class Scenes:
         with self._clients(PATIENT) as seen:
             for name, guest in self.farm.guests.items():
                 guest.shell(f"/opt/farmd/bin/pip install --quiet {wheels} && systemctl reload farmd@web")
-                until(functools.partial(self._runs_next, guest), f"{name} to run {NEXT_VERSION}", FARM_S, 0.5)
+                until(functools.partial(self._runs_next, guest), f"{name} to run {NEXT_VERSION}", FARM_S, LOOK_S)
                 self._wait_whole()
             time.sleep(AFTERWARDS_S)
         result = seen.result()
@@ -257,7 +260,7 @@ class Scenes:
         """Until every node says that every node serves."""
         everybody = set(self.farm.guests)
         for name, guest in self.farm.guests.items():
-            until(functools.partial(self._served_by, guest, everybody), f"{name} to see all serve", FARM_S, 0.2)
+            until(functools.partial(self._served_by, guest, everybody), f"{name} to see all serve", FARM_S, LOOK_S)
 
     def _served_by(self, guest: Guest, names: set[str]) -> bool:
         return self._members(guest) == names

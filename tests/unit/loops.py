@@ -13,9 +13,11 @@ WAIT_S = 10.0
 
 
 @contextlib.contextmanager
-def loop_in_thread() -> Iterator[Callable[[Any], Any]]:
+def loop_in_thread(
+    new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
+) -> Iterator[Callable[[Any], Any]]:
     """Yields a function that runs a coroutine in the loop and returns its result."""
-    loop = asyncio.new_event_loop()
+    loop = new_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:

@@ -354,6 +354,8 @@ def test_metrics(shown: Page, web: FakeDaemon) -> None:
     assert samples["farmd_view_epoch", *about] == 7
     assert samples["farmd_takeover_duration_seconds_count", *about] == 1
     assert samples["farmd_takeover_duration_seconds_sum", *about] == pytest.approx(0.4123)
+    assert samples["farm_health_farms",] == 1
+    assert 10e6 < samples["farm_health_resident_memory_bytes",] < 200e6
     page_passes = (("check", "page"), about[0], ("kind", "http"), about[1], ("state", "passing"))
     assert samples["farmd_check_state", *page_passes] == 1
     assert {
@@ -363,7 +365,7 @@ def test_metrics(shown: Page, web: FakeDaemon) -> None:
         "farmd_heartbeat_round_trip_seconds",
         "farmd_refused_datagrams",
         "farmd_service_restarts",
-        "farm_health_process_cpu_seconds",
+        "farm_health_cpu_seconds",
     } <= set(families)
 
 
