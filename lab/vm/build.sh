@@ -24,7 +24,7 @@ image() {
     # As README says, but for the index: the wheels, dependencies included, are in the tree.
     cp -r "$wheels" root/wheels
     chroot . python3 -m venv /opt/farmd
-    chroot . /opt/farmd/bin/pip install --quiet --no-index --find-links /root/wheels/now farmd
+    chroot . /opt/farmd/bin/pip --isolated install --quiet --no-index --find-links /root/wheels/now farmd
 
     install -m 755 "$agent" usr/local/sbin/lab-agent
     cat > etc/systemd/system/lab-agent.service <<- 'END'
@@ -52,8 +52,7 @@ image() {
 	    location / { default_type text/plain; return 200 "$hostname\n"; }
 	}
 	END
-    : > etc/machine-id    # each machine makes its own
-    mkdir var/log/journal # and keeps what it logged before a reboot
+    : > etc/machine-id  # each machine makes its own
     rm -f etc/hostname
 
     truncate -s 3G "$image.new"
