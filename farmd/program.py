@@ -23,11 +23,14 @@ from farmd.datapath import Datapath
 from farmd.errors import FarmError, MachineError
 from farmd.heartbeats import Heartbeats
 from farmd.kit import log as logs
+from farmd.kit import notify
 from farmd.kit.lock import hold_farm_lock
 
 log = logging.getLogger("farmd")
 
 REALTIME_PRIORITY = 50
+START_WITHIN_S = 90.0
+"""For the successor to be ready, which may have to compile its filter first; as long as systemd gives any program."""
 HANDOVER_LEASE_NS = 10 * identity.NS
 """How long a daemon that replaces itself lets old flows pass: ample for a start, short if it never comes."""
 
@@ -107,6 +110,7 @@ def main() -> None:
     except FarmError as error:
         sys.exit(f"farmd: {error}")
     if again:
+        notify.starting_anew(START_WITHIN_S)
         os.environ[HANDOVER_VARIABLE] = "1"
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 

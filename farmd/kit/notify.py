@@ -12,8 +12,14 @@ import socket
 
 
 def ready() -> None:
-    """Start-up is complete."""
-    _send("READY=1")
+    """Start-up is complete, and signs of life are due as the unit says, whatever `starting_anew` asked for."""
+    usual = os.environ.get("WATCHDOG_USEC")
+    _send(f"READY=1\nWATCHDOG_USEC={usual}" if usual else "READY=1")
+
+
+def starting_anew(within_s: float) -> None:
+    """This program gives way to another one in the same process, and so long no sign of life is due."""
+    _send(f"WATCHDOG_USEC={round(within_s * 1e6)}")
 
 
 def stopping(within_s: float) -> None:

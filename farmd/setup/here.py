@@ -10,7 +10,9 @@ from pyroute2 import IPRoute
 
 from farmd import links
 from farmd.setup.interview import Proposals
-from farmd.setup.units import WEB_SERVERS
+
+WEB_SERVERS = tuple(f"{name}.service" for name in ("nginx", "apache2", "httpd", "lighttpd", "caddy", "haproxy"))
+"""The units that a farm is usually about."""
 
 _UNIT_FOLDERS = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 

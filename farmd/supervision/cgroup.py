@@ -89,9 +89,12 @@ class PopulationWatch:
         self._epoll: select.epoll | None = None
 
     def on(self) -> None:
-        """Watch from here on, if the group exists; after its removal it must be told again."""
-        if self._epoll is not None:
+        """Watch from here on, if the group exists. Due at every look: a group that was removed and made anew is
+        another one, and its removal wakes nobody.
+        """
+        if self._epoll is not None and self._read():
             return
+        self.off()
         try:
             self._events = os.open(self._group.path / "cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -110,11 +113,17 @@ class PopulationWatch:
         self._epoll = None
 
     def _changed(self) -> None:
-        try:
-            os.pread(self._events, 4096, 0)  # what was not read does not change again
-        except OSError:  # ENODEV: the group was removed
+        if not self._read():
             self.off()
         self._wake()
+
+    def _read(self) -> bool:
+        """Whether the group is still there. What was not read does not change again."""
+        try:
+            os.pread(self._events, 4096, 0)
+        except OSError:  # ENODEV: it was removed
+            return False
+        return True
 
 
 def own() -> Cgroup | None:

@@ -133,7 +133,6 @@ class Scenes:
             self.n2.run("sh", "-ec", f"umask 077; cat > /etc/farmd/{name}", input=text + "\n")
         for guest in self.farm.guests.values():
             guest.run("farmctl", "check-config", "--here", "/etc/farmd/web.toml")
-            guest.run("systemctl", "disable", "--quiet", "--now", "nginx")  # farmd starts it
             guest.run("systemctl", "enable", "--quiet", "--now", "farmd@web", "farm-health")
         self._wait_whole()
         self.outcome.xdp = {name: self._status(guest)["xdp"] for name, guest in self.farm.guests.items()}

@@ -81,6 +81,24 @@ def test_a_death_is_a_death_also_if_systemd_starts_it_anew() -> None:
     within(scenario)
 
 
+def test_a_machine_that_shuts_down_is_not_waited_for() -> None:
+    """systemd stops farmd before the unit, and so would wait for farmd if farmd waited for it."""
+
+    async def scenario() -> None:
+        async with attended([unit("nap")]) as under_test:
+            assert (await under_test.begun("nap")).ok
+            subprocess.run(["systemctl", "--no-block", "start", "shutdown.target"], check=True)
+            try:
+                assert await under_test.ended("nap") == Stopped("nap", ok=True, text="", forced=False)
+                assert shown("nap", "ActiveState") == "active"
+                assert await under_test.ended("nap", force=True) == Stopped("nap", ok=True, text="", forced=True)
+            finally:
+                subprocess.run(["systemctl", "stop", "holding.service", "shutdown.target"], check=True)
+            await under_test.ended("nap")
+
+    within(scenario)
+
+
 def test_a_unit_that_does_not_start_says_so() -> None:
     async def scenario() -> None:
         async with attended([unit("broken")]) as under_test:

@@ -61,23 +61,45 @@ def test_a_daemon_that_wanders_off_is_known_and_killed(run_folder: Path) -> None
     assert list(run_folder.iterdir()) == []
 
 
+async def settled(under_test: Attended) -> int:
+    """The wanderer, once the processes by which it went to the background have ended."""
+    await until(lambda: named(under_test) == ["somebody else"], "it to be alone")
+    (pid,) = under_test.processes("w")
+    return pid
+
+
 def test_death_is_noticed_at_once() -> None:
     async def scenario() -> None:
         async with attended([wanderer()]) as under_test:
             await under_test.begun("w")
             await under_test.probed("w", passed=True)
             loop = asyncio.get_running_loop()
+            pid = await settled(under_test)
             killed_s = loop.time()
-            kill(under_test.processes("w")[0])
+            kill(pid)
             assert (await under_test.probed("w", passed=False)).text == "no process of it lives"
             assert loop.time() - killed_s < 0.5
             assert await under_test.begun("w") == Started("w", ok=True, text="")
             await under_test.probed("w", passed=True)
-            kill(under_test.processes("w")[0])
+            kill(await settled(under_test))
             await under_test.probed("w", passed=False)  # the second death, too
             used_s = processor_s(under_test.attendant.pid)
             await asyncio.sleep(0.5)
             assert processor_s(under_test.attendant.pid) - used_s < 0.1, "and nothing more is noticed"
+
+    within(scenario)
+
+
+def test_death_is_noticed_at_once_also_after_a_restart() -> None:
+    async def scenario() -> None:
+        async with attended([wanderer()]) as under_test:
+            for _ in range(2):  # the group is removed with the stop, and made anew
+                await under_test.begun("w")
+                await under_test.ended("w", force=True)
+            await under_test.begun("w")
+            await under_test.probed("w", passed=True)
+            kill(await settled(under_test))
+            await under_test.probed("w", passed=False)
 
     within(scenario)
 

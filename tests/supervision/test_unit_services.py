@@ -24,6 +24,8 @@ UNITS = {
     "again.service": "[Service]\nExecStart=/bin/sleep 976\nRestart=always\nRestartSec=0.5\n",
     "broken.service": "[Service]\nExecStart=/bin/false\nType=oneshot\n",
     "fickle.service": "[Service]\nExecStart=/bin/sleep 975\n[Unit]\nStartLimitBurst=1\nStartLimitIntervalSec=600\n",
+    "shutdown.target": "Requires=holding.service\nAfter=holding.service\n",
+    "holding.service": "[Service]\nExecStart=/bin/sleep 974\nType=oneshot\n",
     "bad.service": "[Service]\nType=simple\n",
 }
 

@@ -32,6 +32,16 @@ def test_the_manager_hears_each_message(manager: socket.socket) -> None:
     assert heard == [b"READY=1", b"STATUS=epoch 7, 3 members", b"WATCHDOG=1", stopping]
 
 
+def test_a_program_that_is_replaced_asks_for_time_and_the_next_one_gives_it_back(
+    manager: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "10000000")
+    notify.starting_anew(90)
+    notify.ready()
+    heard = [manager.recv(4096) for _ in range(2)]
+    assert heard == [b"WATCHDOG_USEC=90000000", b"READY=1\nWATCHDOG_USEC=10000000"]
+
+
 def test_a_status_cannot_smuggle_another_message(manager: socket.socket) -> None:
     notify.status("fine\nSTOPPING=1")
     assert manager.recv(4096) == b"STATUS=fine STOPPING=1"

@@ -14,14 +14,10 @@ CAPABILITIES = (
 """The least that farmd works with, found by taking away one after the other (Linux 6.1, lab/vm)."""
 
 
-WEB_SERVERS = tuple(f"{name}.service" for name in ("nginx", "apache2", "httpd", "lighttpd", "caddy", "haproxy"))
-"""The units that a farm is usually about."""
-
-
 def rendered(name: str, folder: Path) -> str:
     """The unit file of this name; `folder` is where the product's commands are."""
     text = (Path(__file__).parent / name).read_text()
-    values = {"BIN": str(folder), "CAPABILITIES": " ".join(CAPABILITIES), "SERVERS": " ".join(WEB_SERVERS)}
+    values = {"BIN": str(folder), "CAPABILITIES": " ".join(CAPABILITIES)}
     for key, value in values.items():
         text = text.replace(f"@{key}@", value)
     return text

@@ -46,15 +46,22 @@ class UnitApplication:
         await self._must("start")
 
     async def stop(self) -> None:
-        await self._must("stop")
+        # A machine that shuts down stops its units in its own order, of which farmd is the first (farmd@.service): this
+        # one after it, so who waited would wait for himself.
+        if not await self._machine_stops():
+            await self._must("stop")
 
     async def kill(self) -> None:
         await self._must("stop", "--no-block")  # so that systemd does not start it anew
         await self._ask("kill", "--signal=KILL")
-        await self._must("stop")
+        await self.stop()
 
     def forget(self) -> None:
         self._watch.off()
+
+    async def _machine_stops(self) -> bool:
+        outcome = await Command([*systemd.COMMAND, "is-system-running"]).run()
+        return outcome.output.strip() == "stopping"
 
     async def _show(self) -> dict[str, str]:
         outcome = await self._shows.run()
