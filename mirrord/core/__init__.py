@@ -1,0 +1,1 @@
+"""What mirrord decides: pure functions and state machines that touch nothing."""
