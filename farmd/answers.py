@@ -9,9 +9,9 @@ from farmd import status
 from farmd.core.events import Command
 from farmd.core.supervisor_events import Wish
 from farmd.errors import MachineError
-from farmd.events import KEPT
 from farmd.health import checks, services
 from farmd.kit.control_server import Lines
+from farmd.kit.events import KEPT
 
 if TYPE_CHECKING:
     from farmd.daemon import Daemon
@@ -32,7 +32,7 @@ class Answers:
             case "buckets":
                 return status.buckets(self._daemon)
             case "watch":
-                return self._daemon.watching.lines(buckets=request.get("buckets") is True)
+                return self._daemon.watching.lines(with_buckets=request.get("buckets") is True)
             case "drain" | "undrain":
                 return self._command(Command(self._node(request), drained=verb == "drain"))
             case "weight":

@@ -11,14 +11,14 @@ each bucket's owner and a bit for each moving bucket.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import astuple
 from itertools import pairwise
-from typing import TypeVar
 
 from farmd.core.events import Echo, Heartbeat, NodeState, Order, Proposal, Status
 from farmd.core.view import BUCKETS, Epoch, Member, View
 from farmd.errors import Malformed
+from farmd.kit.packing import Reader
 from farmd.kit.wire import Frame
 from farmd.traffic import Traffic
 
@@ -35,8 +35,6 @@ _READY, _DRAINING, _FIT, _FLOWS, _HOLDS, _PROPOSES, _COMMITTED = (1 << bit for b
 _NO_WEIGHT = -1
 RATE_MAX = 2**32 - 1
 """More packets in a second than any interface brings."""
-
-T = TypeVar("T")
 
 
 def pack_echo(echo: Echo | None) -> bytes:
@@ -79,9 +77,9 @@ def pack_traffic(traffic: Traffic) -> bytes:
 
 def unpack(frame: Frame) -> tuple[Heartbeat, Traffic]:
     """What is in an authentic frame. Raises Malformed if the sender wrote nonsense."""
-    reader = _Reader(frame.payload)
+    reader = Reader(frame.payload)
     try:
-        echo = _read_echo(reader)
+        echo = read_echo(reader)
         state = _read_state(reader)
         traffic = Traffic(*reader.take(_TRAFFIC))
         reader.end()
@@ -90,39 +88,11 @@ def unpack(frame: Frame) -> tuple[Heartbeat, Traffic]:
     return Heartbeat(frame.sender, frame.incarnation, frame.seq, echo, state), traffic
 
 
-class _Reader:
-    """A position in the payload."""
-
-    def __init__(self, payload: bytes) -> None:
-        self._payload = payload
-        self._at = 0
-
-    def take(self, shape: struct.Struct) -> tuple[int, ...]:
-        values = shape.unpack_from(self._payload, self._at)
-        self._at += shape.size
-        return values
-
-    def bytes(self, count: int) -> bytes:
-        part = self._payload[self._at : self._at + count]
-        if len(part) < count:
-            raise ValueError("cut off")
-        self._at += count
-        return part
-
-    def list(self, item: Callable[[], T]) -> tuple[T, ...]:
-        (count,) = self.bytes(1)
-        return tuple(item() for _ in range(count))
-
-    def end(self) -> None:
-        if self._at != len(self._payload):
-            raise ValueError("too long")
-
-
 def _pack_epoch(epoch: Epoch) -> bytes:
     return _EPOCH.pack(epoch.number, epoch.coordinator)
 
 
-def _read_epoch(reader: _Reader) -> Epoch:
+def _read_epoch(reader: Reader) -> Epoch:
     return Epoch(*reader.take(_EPOCH))
 
 
@@ -131,7 +101,7 @@ def _pack_ids(ids: Iterable[int]) -> bytes:
     return bytes([len(ordered)]) + ordered
 
 
-def _read_ids(reader: _Reader) -> frozenset[int]:
+def _read_ids(reader: Reader) -> frozenset[int]:
     (count,) = reader.bytes(1)
     return frozenset(reader.bytes(count))
 
@@ -141,19 +111,20 @@ def _pack_name(name: str) -> bytes:
     return bytes([len(text)]) + text
 
 
-def _read_name(reader: _Reader) -> str:
+def _read_name(reader: Reader) -> str:
     (count,) = reader.bytes(1)
     return reader.bytes(count).decode()
 
 
-def _read_failing(reader: _Reader) -> tuple[str, ...]:
+def _read_failing(reader: Reader) -> tuple[str, ...]:
     names = reader.list(lambda: _read_name(reader))
     if any(one >= next_one for one, next_one in pairwise(names)):
         raise ValueError("names out of order")
     return names
 
 
-def _read_echo(reader: _Reader) -> Echo | None:
+def read_echo(reader: Reader) -> Echo | None:
+    """What `pack_echo` has packed; ValueError if it is nonsense."""
     kind, incarnation, seq, held_us = reader.take(_ECHO)
     if kind > 2:
         raise ValueError(f"unknown echo {kind}")
@@ -165,7 +136,7 @@ def _pack_order(order: Order) -> bytes:
     return _ORDER.pack(order.node, *order.stamp, order.drained, weight)
 
 
-def _read_order(reader: _Reader) -> Order:
+def _read_order(reader: Reader) -> Order:
     node, counter, by, drained, weight = reader.take(_ORDER)
     return Order(node, (counter, by), bool(drained), None if weight == _NO_WEIGHT else weight)
 
@@ -184,7 +155,7 @@ def _pack_view(view: View) -> bytes:
     )
 
 
-def _read_view(reader: _Reader) -> View:
+def _read_view(reader: Reader) -> View:
     epoch = _read_epoch(reader)
     (key,) = reader.take(_KEY)
     failed = _read_ids(reader)
@@ -196,12 +167,12 @@ def _read_view(reader: _Reader) -> View:
     return View(epoch, members, owners, moving, failed, key)
 
 
-def _read_member(reader: _Reader) -> Member:
+def _read_member(reader: Reader) -> Member:
     node, weight, draining = reader.take(_MEMBER)
     return Member(node, weight, bool(draining))
 
 
-def _read_state(reader: _Reader) -> NodeState:
+def _read_state(reader: Reader) -> NodeState:
     status, flags, weight = reader.take(_HEAD)
     installed, promised, released = (_read_epoch(reader) for _ in range(3))
     members, dispensable = _read_ids(reader), _read_ids(reader)

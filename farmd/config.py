@@ -6,12 +6,12 @@ its type is in `config_rules`.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import Literal
 
 from farmd.errors import ConfigError
 from farmd.kit.toml import Address
+from farmd.kit.vmac import virtual_mac
 from farmd.supervision.schema import Check, Service
 
 
@@ -79,13 +79,8 @@ class Farm:
 
     @property
     def vmac(self) -> bytes:
-        """The farm's virtual MAC, 6 bytes, the same on every node: a hash of farm name and first virtual address.
-
-        Unicast, so that hosts accept it in ARP, and locally administered, so that it is no manufacturer's (IEEE 802).
-        """
-        identity = self.name.encode() + b"\0" + self.vips[0].packed
-        first, *rest = hashlib.blake2b(identity, digest_size=6, person=b"farmd.vmac").digest()
-        return bytes([first & 0b1111_1100 | 0b0000_0010, *rest])
+        """The farm's virtual MAC, 6 bytes, the same on every node."""
+        return virtual_mac(self.name, self.vips[0])
 
 
 @dataclass(frozen=True, slots=True)

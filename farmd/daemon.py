@@ -12,13 +12,15 @@ import logging
 import os
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
-from farmd import flows, identity
+from farmd import flows, identity, status
 from farmd.answers import Answers
 from farmd.config import Config, Node
 from farmd.config_file import load_here
 from farmd.core.buckets import CLOSED, OPEN
+from farmd.core.duties import Duties
 from farmd.core.events import (
     Action,
     Broadcast,
@@ -40,16 +42,16 @@ from farmd.core.supervisor_events import Quit, Surroundings, Wish
 from farmd.core.view import BUCKETS
 from farmd.datapath import Datapath
 from farmd.errors import FarmError
-from farmd.events import Events
 from farmd.heartbeats import Heartbeats
 from farmd.kit import notify
 from farmd.kit.control_server import ControlServer
+from farmd.kit.events import Events
 from farmd.kit.lock import run_folder
+from farmd.kit.watching import Watching
 from farmd.moves import Moves
-from farmd.supervising import Supervising
+from farmd.supervising import Supervising, duties
 from farmd.takeovers import Takeovers
 from farmd.traffic import Meter
-from farmd.watching import Watching
 from farmd.witness import Witness
 
 log = logging.getLogger("farmd")
@@ -78,14 +80,17 @@ class Daemon:
         self.moves = Moves()
         self.takeovers = Takeovers()
         self.meter = Meter()
-        self.watching = Watching(self)
+        self.watching = Watching(partial(status.watched, self), partial(status.seen, self), config.timing.lease_s)
         self._witness = Witness(config.farm.witness) if config.farm.witness else None
         settings = identity.settings(config, node)
         self._stopped = asyncio.Event()
         self._left = False
-        self.events = Events()
+        self.events = Events("epoch")
         self.supervising = Supervising(
-            config,
+            config.services,
+            config.checks,
+            config.farm.name,
+            _duties(config),
             on_health=self._take_health,
             on_remark=self._remark,
             on_finished=self._stopped.set,
@@ -261,6 +266,18 @@ class Daemon:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._look_again.wait(), pause_s)
         self._look_again.clear()
+
+
+def _duties(config: Config) -> Duties:
+    """What is to be looked after. A broken service waits for its buckets to move as long as a view change may take."""
+    farm = config.farm
+    return duties(
+        config.services,
+        config.checks,
+        announce_s=farm.drain_ahead_s,
+        drain_s=farm.drain_timeout_s,
+        release_s=2 * config.timing.suspect_after_s,
+    )
 
 
 def served_before() -> bool:

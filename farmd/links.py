@@ -67,6 +67,11 @@ def own_addresses() -> dict[Address, str]:
         }
 
 
+def left_behind(farm: str) -> bool:
+    """Whether a run that was killed has left its changes to the network, for a farm or mirror of this name."""
+    return _record_of(farm).exists()
+
+
 class Links:
     """One farm's changes to this machine's network."""
 
@@ -74,11 +79,14 @@ class Links:
         self._interface = interface
         self._vips = tuple(vips)
         self._vmac = vmac.hex(":")
-        self._record = run_folder() / f"{farm}.links.json"
+        self._record = _record_of(farm)
         self._groups: list[socket.socket] = []
 
-    def up(self) -> None:
-        """Makes the changes, taking over what a killed run left behind. Raises MachineError, having undone all."""
+    def up(self, *, answering: bool = True) -> None:
+        """Makes the changes, taking over what a killed run left behind. Raises MachineError, having undone all.
+
+        answering: whether the VIPs are to be on `lo`; else they are not, also those that a killed run left there.
+        """
         index = interface_index(self._interface)
         addresses = own_addresses()
         for vip in self._vips:
@@ -91,7 +99,7 @@ class Links:
                 _set_arp(self._interface)
             with IPRoute() as ip:
                 for vip in self._vips:
-                    _add_vip(ip, vip)
+                    (_add_vip if answering else _remove_vip)(ip, vip)
                 _accept_mac(ip, index, self._vmac)
             self._groups = [_join_group(vip, index) for vip in self._vips if isinstance(vip, IPv6Address)]
         except (NetlinkError, OSError) as error:
@@ -139,6 +147,10 @@ class Links:
 
 def _links_lock() -> Lock:
     return Lock(run_folder() / "links.lock")
+
+
+def _record_of(farm: str) -> Path:
+    return run_folder() / f"{farm}.links.json"
 
 
 def _read_record(path: Path) -> dict[str, Any] | None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from farmd import identity, links
@@ -25,10 +23,10 @@ from farmd.heartbeats import Heartbeats
 from farmd.kit import log as logs
 from farmd.kit import notify
 from farmd.kit.lock import hold_farm_lock
+from farmd.kit.punctual import punctual
 
 log = logging.getLogger("farmd")
 
-REALTIME_PRIORITY = 50
 START_WITHIN_S = 90.0
 """For the successor to be ready, which may have to compile its filter first; as long as systemd gives any program."""
 HANDOVER_LEASE_NS = 10 * identity.NS
@@ -58,31 +56,13 @@ def serve(path: Path, config: Config, node: Node) -> bool:
         log.info("node %s of farm %s on %s, xdp %s (%s)", node.name, farm.name, farm.interface, datapath.mode,
                  datapath.mode_reason)  # fmt: skip
         daemon = Daemon(path, config, node, datapath, heartbeats, incarnation)
-        with _punctual():
+        with punctual():
             asyncio.run(daemon.run())
         keep = daemon.replace
         if keep:
             datapath.install(bytes([State.DRAINING]) * BUCKETS)
             datapath.renew(time.monotonic_ns() + HANDOVER_LEASE_NS)
     return keep
-
-
-@contextlib.contextmanager
-def _punctual() -> Iterator[None]:
-    """Real-time priority, as corosync and keepalived have it: load on the machine must not fence the node. Only while
-    serving; starting and cleaning up may take their time, and must not take anybody else's.
-    """
-    gc.collect()
-    gc.freeze()  # what start-up made stays; collections look only at the little that comes after
-    try:
-        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(REALTIME_PRIORITY))
-    except OSError as error:
-        log.warning("no real-time priority (%s): a loaded machine may be fenced", error.strerror)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def _arguments() -> argparse.Namespace:

@@ -11,7 +11,7 @@ from farmd import __version__
 from farmd.config import Node
 from farmd.core import coordination
 from farmd.core.buckets import State
-from farmd.core.events import Status
+from farmd.core.events import NodeState, Status
 from farmd.core.evidence import Peer
 from farmd.core.membership import Membership
 from farmd.core.settings import MS
@@ -54,6 +54,34 @@ def snapshot(daemon: Daemon) -> dict[str, Any]:
         "refused": dict(sorted(daemon.heartbeats.refused.items())) | {"Unproved": core.evidence.unproved},
         "moves": daemon.moves.all(),
     }
+
+
+def watched(daemon: Daemon, *, with_buckets: bool) -> dict[str, Any]:
+    """What those who watch are told."""
+    found = snapshot(daemon)
+    return found | {"buckets": buckets(daemon)} if with_buckets else found
+
+
+def seen(daemon: Daemon) -> object:
+    """Everything of a status but counters, rates and times; cheap, since it is compared after every step."""
+    now_ns = time.monotonic_ns()
+    core, supervisor = daemon.core, daemon.supervising.core
+    suspect_ns = core.settings.suspect_ns
+    states = [peer.state for peer in core.evidence.peers.values() if peer.live(now_ns, suspect_ns)]
+    return (
+        core.status,
+        core.lease_until_ns > now_ns,
+        core.follower.installed,
+        core.follower.promise is None,
+        core.follower.table,
+        core.standing.ready,
+        core.standing.drain_announced,
+        [state and (state.status, state.installed, state.ready, state.failing) for state in states],
+        supervisor.reason,
+        supervisor.failing,
+        [(life.state, life.wanted) for life in supervisor.lives],
+        [check.state for check in supervisor.checks.values()],
+    )
 
 
 def buckets(daemon: Daemon) -> dict[str, Any]:
@@ -112,7 +140,7 @@ def _own(daemon: Daemon) -> dict[str, Any]:
     }
 
 
-def _peer(daemon: Daemon, peer: Peer, now_ns: int) -> dict[str, Any]:
+def _peer(daemon: Daemon, peer: Peer[NodeState], now_ns: int) -> dict[str, Any]:
     """What a peer says and how it is heard; of one that is silent nothing is known."""
     live = peer.live(now_ns, daemon.core.settings.suspect_ns)
     state = peer.state if live else None

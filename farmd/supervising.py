@@ -1,6 +1,6 @@
-"""The glue between supervisor, attendant and membership: what a node runs and how it is watched, in one daemon.
+"""The glue between supervisor, attendant and a daemon's core: what a node runs and how it is watched.
 
-Reports of the attendant, words of the membership, wishes of operators and time go into the core one after the other,
+Reports of the attendant, words of the core, wishes of operators and time go into the core one after the other,
 also when one is the consequence of another.
 """
 
@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from farmd.config import Config
 from farmd.core.duties import CheckDuty, Duties, Limit, ServiceDuty
 from farmd.core.events import Health
 from farmd.core.life import FOREVER_NS
@@ -46,23 +45,29 @@ class Supervising:
 
     def __init__(
         self,
-        config: Config,
+        services: Sequence[Service],
+        checks: Sequence[Check],
+        scope: str,
+        duties: Duties,
         *,
         on_health: Callable[[Health], None],
         on_remark: Callable[[str], None],
         on_finished: Callable[[], None],
         on_step: Callable[[], None],
+        outlive: bool = True,
     ) -> None:
-        """on_health: what the membership shall know. on_remark: what the log shall. on_finished: after Quit, once no
-        managed service runs any more. on_step: after every step, which may have changed what is told of this node."""
+        """scope: the farm's or mirror's name. on_health: what the membership shall know. on_remark: what the log shall.
+        on_finished: after Quit, once no managed service runs any more. on_step: after every step, which may have
+        changed what is told of this node. outlive: services live on when this process ends without a Quit."""
         self._on_health, self._on_remark, self._on_finished = on_health, on_remark, on_finished
         self._on_step = on_step
-        self.core = Supervisor(duties(config), time.monotonic_ns())
+        self._duties = duties
+        self.core = Supervisor(duties, time.monotonic_ns())
         self._attendant: Attendant | None = None
-        if config.services or config.checks:
+        if services or checks:
             from farmd.supervision.attendant import Attendant  # who has nothing to look after does not load it
 
-            self._attendant = Attendant(config.services, config.checks, config.farm.name, self.step)
+            self._attendant = Attendant(services, checks, scope, self.step, outlive=outlive)
         self._around: Surroundings | None = None
         """What the core was told last; None where it must be told again."""
         self._pending: deque[Event] = deque()
@@ -74,8 +79,14 @@ class Supervising:
         """Whether there is nothing to look after."""
         return self._attendant is None
 
+    def prepare(self) -> None:
+        """Makes a start quick, some time later."""
+        if self._attendant is not None:
+            self._attendant.prepare()
+
     async def start(self) -> None:
-        """Starts to look. MachineError if that is not possible."""
+        """Starts to look, from nothing known on. MachineError if that is not possible."""
+        self.core = Supervisor(self._duties, time.monotonic_ns())
         if self._attendant is not None:
             await self._attendant.start()
             self._schedule()
@@ -139,18 +150,20 @@ class Supervising:
             self._timer = asyncio.get_running_loop().call_at(self.core.deadline_ns / NS, self.step, Elapsed())
 
 
-def duties(config: Config) -> Duties:
-    """What the core needs to know."""
-    managed = tuple(service.name for service in config.services if service.managed)
+def duties(
+    services: Sequence[Service], checks: Sequence[Check], *, announce_s: float, drain_s: float, release_s: float
+) -> Duties:
+    """What the core needs to know; the times are those of Duties."""
+    managed = tuple(service.name for service in services if service.managed)
     return Duties(
-        services=tuple(_service_duty(service) for service in config.services),
+        services=tuple(_service_duty(service) for service in services),
         checks=(
-            *(_alive_duty(service) for service in config.services),
-            *(_check_duty(check, managed) for check in config.checks),
+            *(_alive_duty(service) for service in services),
+            *(_check_duty(check, managed) for check in checks),
         ),
-        announce_ns=_ns(config.farm.drain_ahead_s),
-        drain_ns=_ns(config.farm.drain_timeout_s),
-        release_ns=2 * _ns(config.timing.suspect_after_s),
+        announce_ns=_ns(announce_s),
+        drain_ns=_ns(drain_s),
+        release_ns=_ns(release_s),
     )
 
 

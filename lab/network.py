@@ -59,9 +59,7 @@ class Lab:
             self.state.key.write_text(services.key())
             self._boot(SWITCH, ROUTER, LAN, FAR, *self.topology.node_names)
             if start:
-                for node in self.topology.node_names:
-                    self._start_farmd(self.machine(node))
-                self.wait_converged(*self.topology.node_names)
+                self._start_nodes()
         except BaseException:
             self.down()
             raise
@@ -156,7 +154,7 @@ class Lab:
         ports = [cable.port for cable in self.topology.cables(node)]
         switch = self.machine(SWITCH)
         switch.network_command("ip -batch -", "".join(f"link set {port} down\n" for port in ports))
-        there.power_off()
+        self._cut_power(there)
         # The kernel keeps a dead namespace, and its links, while connections in it wait for their timers.
         for port in ports:
             switch.network_command(f"ip link del {port}", "", check=False)
@@ -227,7 +225,20 @@ class Lab:
             self._wait_carrying(cable.owner, cable.port, bridged=cable.bridge is not None)
             self._wait_carrying(cable.place, cable.interface)
         for place in fresh.keys() & set(self.topology.node_names):
-            self._start_nginx(fresh[place])
+            self._furnish(fresh[place])
+
+    def _start_nodes(self) -> None:
+        """Start farmd on all nodes, and wait until they agree."""
+        for node in self.topology.node_names:
+            self._start_farmd(self.machine(node))
+        self.wait_converged(*self.topology.node_names)
+
+    def _cut_power(self, there: Machine) -> None:
+        there.power_off()
+
+    def _furnish(self, there: Machine) -> None:
+        """What a node has besides farmd: nginx."""
+        self._start_nginx(there)
 
     def _wait_carrying(self, place: str, interface: str, bridged: bool = False) -> None:
         """The kernel brings a link to life in its own time; bridge ports forward (3, linux/if_bridge.h) later."""

@@ -19,7 +19,7 @@ LINE_BYTES_MAX = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """The first order: what this volume is. Nothing on the machine is changed by it; Opened or Refused is the answer."""
+    """The first order: what this volume is. It changes nothing on the machine; Opened or Refused is the answer."""
 
     mirror: str
     node: int
@@ -60,7 +60,8 @@ class Withdraw:
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """Dial the peer until linked; bring it up to date; report InSync; keep it so."""
+    """Dial the peer until linked; bring it up to date; report InSync; keep it so. Once a link has ended (Unlinked) none
+    follows before the next order: a follower must be durably outdated before it is compared again."""
 
     generation: list[int]
     """[number, node]: both ends must have been told the same, or they do not link."""
@@ -71,7 +72,8 @@ class Lead:
 
 @dataclass(frozen=True, slots=True)
 class Follow:
-    """Accept the peer's link and apply what it sends."""
+    """Accept one link of the peer, apply what it sends, report InSync, too. After Unlinked none is accepted before the
+    next order."""
 
     generation: list[int]
     keep: bool = False

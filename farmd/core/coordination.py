@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from farmd.core.buckets import ALL_MOVING, UNOWNED, assign, moved
-from farmd.core.events import Status
+from farmd.core.events import NodeState, Status
 from farmd.core.evidence import Evidence, Peer
 from farmd.core.settings import Settings
 from farmd.core.view import Epoch, Member, View
@@ -74,22 +74,22 @@ def taken_from(before: View, after: View, node: int) -> frozenset[int]:
     return after.failed & gained
 
 
-def holds_nothing(peer: Peer) -> bool:
+def holds_nothing(peer: Peer[NodeState]) -> bool:
     """Whether a peer says that it has no bucket open."""
     return peer.state is not None and peer.state.status in (Status.JOINING, Status.LEAVING)
 
 
-def dispensable(evidence: Evidence, now_ns: int) -> frozenset[int]:
+def dispensable(evidence: Evidence[NodeState], now_ns: int) -> frozenset[int]:
     """The nodes that this one can do without. Another may hear the bystanders among them no more, or not yet."""
     return evidence.suspects(now_ns) | {peer.id for peer in evidence.live(now_ns) if holds_nothing(peer)}
 
 
-def in_force(peer: Peer) -> bool:
+def in_force(peer: Peer[NodeState]) -> bool:
     """Whether the peer follows a view as its member."""
     return peer.state is not None and peer.state.status in (Status.UP, Status.DRAINING)
 
 
-def coordinator(settings: Settings, evidence: Evidence, own: Status, now_ns: int) -> int | None:
+def coordinator(settings: Settings, evidence: Evidence[NodeState], own: Status, now_ns: int) -> int | None:
     """The lowest-numbered node in a view; where nobody is, the lowest-numbered fit one that waits."""
     standing = {
         peer.id: (peer.state.status, peer.state.fit) for peer in evidence.live(now_ns) if peer.state is not None
@@ -100,7 +100,7 @@ def coordinator(settings: Settings, evidence: Evidence, own: Status, now_ns: int
     return min(in_view or waiting, default=None)
 
 
-def eligible(base: View | None, evidence: Evidence, now_ns: int) -> list[Peer]:
+def eligible(base: View | None, evidence: Evidence[NodeState], now_ns: int) -> list[Peer[NodeState]]:
     """Peers that belong in the next view: members in force, and fit nodes that wait."""
     members = base.ids if base else frozenset()
     peers = [peer for peer in evidence.live(now_ns) if peer.state is not None]
@@ -112,7 +112,9 @@ def eligible(base: View | None, evidence: Evidence, now_ns: int) -> list[Peer]:
     ]
 
 
-def agreed(settings: Settings, evidence: Evidence, chosen: list[Peer], now_ns: int) -> list[Peer] | None:
+def agreed(
+    settings: Settings, evidence: Evidence[NodeState], chosen: list[Peer[NodeState]], now_ns: int
+) -> list[Peer[NodeState]] | None:
     """The chosen peers that will agree to do without everybody else; None if that is not possible yet.
 
     A node may be left out when every member suspects it or hears that it holds nothing. One that waits and still

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from farmd.core import coordination
 from farmd.core.coordination import Candidate, Situation
-from farmd.core.events import Proposal, Status
+from farmd.core.events import NodeState, Proposal, Status
 from farmd.core.evidence import Evidence, Peer
 from farmd.core.follower import Follower
 from farmd.core.orders import Orders
@@ -19,7 +19,7 @@ class Coordinator:
     """What a node does while it is the one that coordinates, and finishes afterwards."""
 
     def __init__(
-        self, settings: Settings, evidence: Evidence, follower: Follower, orders: Orders, standing: Standing
+        self, settings: Settings, evidence: Evidence[NodeState], follower: Follower, orders: Orders, standing: Standing
     ) -> None:
         self.settings = settings
         self.evidence = evidence
@@ -100,7 +100,7 @@ class Coordinator:
             self._drawn = (situation, coordination.next_view(NEVER, situation))
         return self._drawn[1]
 
-    def _unfinished(self, chosen: list[Peer], now_ns: int) -> bool:
+    def _unfinished(self, chosen: list[Peer[NodeState]], now_ns: int) -> bool:
         """Whether somebody waits although the agreement would stay the same, and nothing is on its way to them: a
         member that closed and comes back, or one that has missed the view since its coordinator died. What was
         committed a suspicion time ago and is not in force with everybody is on its way no more."""
@@ -128,7 +128,7 @@ class Coordinator:
 
     # -- the situation -------------------------------------------------------------------------------------------------
 
-    def _situation(self, base: View | None, chosen: list[Peer], now_ns: int) -> Situation:
+    def _situation(self, base: View | None, chosen: list[Peer[NodeState]], now_ns: int) -> Situation:
         candidates = [self._own_candidacy(now_ns), *(self._candidacy(peer) for peer in chosen)]
         goodbyes = [
             peer.id
@@ -150,20 +150,20 @@ class Coordinator:
         weight = self.orders.weight(node, self.settings.weight)
         return Candidate(node, weight, standing.draining(now_ns), len(standing.failing))
 
-    def _candidacy(self, peer: Peer) -> Candidate:
+    def _candidacy(self, peer: Peer[NodeState]) -> Candidate:
         """By the peer's own word; one that waits may not yet have heard of an order for it."""
         state = peer.state
         assert state is not None
         draining = state.draining or (state.status is Status.JOINING and self.orders.drained(peer.id))
         return Candidate(peer.id, self.orders.weight(peer.id, state.weight), draining, len(state.failing))
 
-    def _newcomers_have_flows(self, chosen: list[Peer]) -> bool:
+    def _newcomers_have_flows(self, chosen: list[Peer[NodeState]]) -> bool:
         own = self.follower.view is None and self.follower.flows
         return own or any(
             peer.state is not None and peer.state.status is Status.JOINING and peer.state.flows for peer in chosen
         )
 
-    def _quiet(self, base: View, chosen: list[Peer]) -> bool:
+    def _quiet(self, base: View, chosen: list[Peer[NodeState]]) -> bool:
         return not self.follower.flows and all(
             peer.state is not None and peer.state.installed == base.epoch and not peer.state.flows for peer in chosen
         )

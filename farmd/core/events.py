@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+from farmd.core.evidence import Echo as Echo
 from farmd.core.view import Epoch, View
 
 
@@ -24,19 +25,6 @@ class Status(IntEnum):
     """Holds nothing and is about to go; others need not wait for its silence."""
     FAILED = 4
     """Silent. Nobody says this of itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class Echo:
-    """The newest message that the sender has heard from the receiver: proof that the receiver's words arrive."""
-
-    incarnation: int
-    seq: int
-    proved: bool = True
-    """False: noticed only. The receiver has yet to prove that it is alive, and counts as silent until then."""
-    held_us: int = 0
-    """For how long the sender had that message when it sent this one, so that the way there and back can be told from
-    the waiting in between."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,48 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-
-from farmd.core.events import Echo, Heartbeat, NodeState
+from typing import Generic, Protocol, TypeVar
 
 US = 1000
 """Nanoseconds in a microsecond."""
 HELD_US_MAX = 2**32 - 1
 """More than an hour, and no echo counts for as long as that."""
+
+State = TypeVar("State")
+"""What nodes tell each other of themselves."""
+StateSaid = TypeVar("StateSaid", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """The newest message that the sender has heard from the receiver: proof that the receiver's words arrive."""
+
+    incarnation: int
+    seq: int
+    proved: bool = True
+    """False: noticed only. The receiver has yet to prove that it is alive, and counts as silent until then."""
+    held_us: int = 0
+    """For how long the sender had that message when it sent this one, so that the way there and back can be told from
+    the waiting in between."""
+
+
+class Message(Protocol[StateSaid]):
+    """One authenticated message as it arrived."""
+
+    @property
+    def sender(self) -> int: ...
+
+    @property
+    def incarnation(self) -> int: ...
+
+    @property
+    def seq(self) -> int: ...
+
+    @property
+    def echo(self) -> Echo | None: ...
+
+    @property
+    def state(self) -> StateSaid: ...
 
 
 class SentLog:
@@ -35,7 +70,7 @@ class SentLog:
 
 
 @dataclass(slots=True)
-class Peer:
+class Peer(Generic[State]):
     """The evidence about one peer. `heard_ns` starts at our own start: until the suspicion time is over, a peer never
     heard of is not yet silent."""
 
@@ -55,7 +90,7 @@ class Peer:
     """After a silence: the time up to which it is let off hearing us. Unlike `confirmed_ns` this proves nothing."""
     deaf: bool = False
     """Its newest message echoed an old one of ours: it is losing what we say."""
-    state: NodeState | None = None
+    state: State | None = None
     candidate: Echo | None = field(default=None)
     """A run not proved yet. We echo it, so that it can prove itself by echoing us."""
 
@@ -88,7 +123,7 @@ class Peer:
         return self.incarnation is not None and not self.silent(now_ns, suspect_ns)
 
 
-class Evidence:
+class Evidence(Generic[State]):
     """The evidence about all peers, kept by one node.
 
     `suspect_ns` is the suspicion time, `stale_ns` the age from which an echo says that our messages are being lost.
@@ -99,11 +134,11 @@ class Evidence:
         self.suspect_ns = suspect_ns
         self.stale_ns = stale_ns
         self.sent = SentLog(keep_ns=4 * suspect_ns)
-        self.peers = {peer: Peer(peer, now_ns) for peer in sorted(peers)}
+        self.peers: dict[int, Peer[State]] = {peer: Peer(peer, now_ns) for peer in sorted(peers)}
         self.unproved = 0
         """Authentic messages that proved nothing: repeated, overtaken, or of a run that has not heard us."""
 
-    def accept(self, now_ns: int, heartbeat: Heartbeat) -> bool:
+    def accept(self, now_ns: int, heartbeat: Message[State]) -> bool:
         """Weighs a message. True if it is evidence, and then what it says may be acted on."""
         peer = self.peers[heartbeat.sender]
         if heartbeat.incarnation == peer.incarnation:
@@ -127,7 +162,7 @@ class Evidence:
         peer.deaf = now_ns - peer.reckoned_ns > self.stale_ns
         return True
 
-    def _adopts(self, now_ns: int, peer: Peer, heartbeat: Heartbeat) -> bool:
+    def _adopts(self, now_ns: int, peer: Peer[State], heartbeat: Message[State]) -> bool:
         """Whether an unknown run of the peer proves to be alive: it echoes what this run of ours said just now.
 
         While a proved run speaks regularly, others are not even noticed: a recording must not be able to disturb it.
@@ -146,7 +181,7 @@ class Evidence:
             return None
         return self.sent.time_of(echo.seq)
 
-    def _confirm(self, now_ns: int, peer: Peer, echo: Echo | None) -> None:
+    def _confirm(self, now_ns: int, peer: Peer[State], echo: Echo | None) -> None:
         sent_ns = self._echoed_at(echo)
         if echo is not None and echo.proved and sent_ns is not None and echo.seq > peer.confirmed_seq:
             peer.confirmed_seq = echo.seq
@@ -158,11 +193,11 @@ class Evidence:
         for peer in self.peers.values():
             peer.heard_ns = min(now_ns, peer.heard_ns + lost_ns)
 
-    def live(self, now_ns: int) -> list[Peer]:
+    def live(self, now_ns: int) -> list[Peer[State]]:
         """Peers that are proved and heard, in the order of their numbers."""
         return [peer for peer in self.peers.values() if peer.live(now_ns, self.suspect_ns)]
 
-    def silent(self, peer: Peer, now_ns: int) -> bool:
+    def silent(self, peer: Peer[State], now_ns: int) -> bool:
         return peer.silent(now_ns, self.suspect_ns)
 
     def echoes(self, now_ns: int) -> dict[int, Echo | None]:

@@ -7,7 +7,7 @@ coordinators that do not know of each other only one can bring its members to an
 from __future__ import annotations
 
 from farmd.core import buckets, coordination
-from farmd.core.events import Action, Install, Proposal
+from farmd.core.events import Action, Install, NodeState, Proposal
 from farmd.core.evidence import Evidence, Peer
 from farmd.core.settings import Settings
 from farmd.core.standing import Standing
@@ -18,7 +18,7 @@ class Follower:
     """The views of one node, and the table of its filter."""
 
     def __init__(
-        self, settings: Settings, evidence: Evidence, standing: Standing, now_ns: int, *, flows: bool
+        self, settings: Settings, evidence: Evidence[NodeState], standing: Standing, now_ns: int, *, flows: bool
     ) -> None:
         self.settings = settings
         self.evidence = evidence
@@ -100,7 +100,7 @@ class Follower:
             losers &= {old for old, new in zip(self.view.owners, view.owners, strict=True) if old != new}
         return losers <= {self.settings.node, *(peer.id for peer in self.evidence.live(now_ns))}
 
-    def _bystander(self, peer: Peer) -> bool:
+    def _bystander(self, peer: Peer[NodeState]) -> bool:
         return peer.incarnation is not None and coordination.holds_nothing(peer)
 
     def witness_answered(self, sent_ns: int) -> None:
@@ -116,7 +116,7 @@ class Follower:
         answers = now_ns - self.witness_ns <= self.settings.suspect_ns
         return not newly or (answers and now_ns - self.witness_since_ns >= self.settings.stale_ns)
 
-    def _outside(self, view: View) -> list[Peer]:
+    def _outside(self, view: View) -> list[Peer[NodeState]]:
         return [self.evidence.peers[node] for node in sorted(self.settings.nodes - view.ids)]
 
     # -- release -------------------------------------------------------------------------------------------------------

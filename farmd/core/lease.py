@@ -12,13 +12,16 @@ A peer that is simply silent sets no cap (without quorum and witness): its death
 
 from __future__ import annotations
 
+from farmd.core.events import NodeState
 from farmd.core.evidence import Evidence
 from farmd.core.settings import Settings
 
 NO_CAP = 2**63 - 1
 
 
-def cap(settings: Settings, evidence: Evidence, members: frozenset[int], witness_ns: int, now_ns: int) -> int:
+def cap(
+    settings: Settings, evidence: Evidence[NodeState], members: frozenset[int], witness_ns: int, now_ns: int
+) -> int:
     """The latest time at which the lease may end. In the past: a view without us may be in force, close and rejoin."""
     times = [peer.reckoned_ns for peer in evidence.live(now_ns) if peer.deaf]
     if settings.quorum == "majority":
@@ -32,7 +35,7 @@ def cap(settings: Settings, evidence: Evidence, members: frozenset[int], witness
     return min(times) + settings.suspect_ns if times else NO_CAP
 
 
-def _majority_ns(settings: Settings, evidence: Evidence, now_ns: int) -> int:
+def _majority_ns(settings: Settings, evidence: Evidence[NodeState], now_ns: int) -> int:
     """Since when no majority, this node included, is known to have heard us."""
     confirmed = sorted((peer.confirmed_ns for peer in evidence.peers.values()), reverse=True)
     needed = settings.majority - 1

@@ -54,7 +54,7 @@ class Membership:
     ) -> None:
         self.settings = settings
         others = sorted(settings.nodes - {settings.node})
-        self.evidence = Evidence(others, incarnation, now_ns, settings.suspect_ns, settings.stale_ns)
+        self.evidence = Evidence[NodeState](others, incarnation, now_ns, settings.suspect_ns, settings.stale_ns)
         self.standing = Standing(settings.drain_ahead_ns, ready=ready)
         self.follower = Follower(settings, self.evidence, self.standing, now_ns, flows=flows)
         self.orders = Orders(settings.nodes)

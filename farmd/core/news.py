@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from farmd.core.events import NodeState
 from farmd.core.evidence import Evidence
 from farmd.core.settings import Settings
 from farmd.core.standing import Standing
@@ -24,7 +25,7 @@ class News:
         self._health: dict[int, Health] = {}
         self._drains = False
 
-    def since(self, now_ns: int, evidence: Evidence, standing: Standing) -> list[str]:
+    def since(self, now_ns: int, evidence: Evidence[NodeState], standing: Standing) -> list[str]:
         """In words, for this node's log."""
         return [*self._hearing(evidence.suspects(now_ns)), *self._well_being(evidence), *self._drain(standing, now_ns)]
 
@@ -33,7 +34,7 @@ class News:
         self.silent = silent
         return [*(self._of(node, "is silent") for node in lost), *(self._of(node, "is heard") for node in found)]
 
-    def _well_being(self, evidence: Evidence) -> list[str]:
+    def _well_being(self, evidence: Evidence[NodeState]) -> list[str]:
         """Of the peers; what becomes of this node's own checks its supervision tells in more words."""
         states = {peer.id: peer.state for peer in evidence.peers.values() if peer.state is not None}
         said = {node: (state.ready, state.failing) for node, state in states.items()}

@@ -30,9 +30,11 @@ VERSION = 2
 
 _MAGIC = b"FRMD"
 _HEADER = struct.Struct(">4sB8sBQQ")
-_MAC_BYTES = 16
 
-OVERHEAD_BYTES = _HEADER.size + _MAC_BYTES
+MAC_BYTES = 16
+"""Of the proof at the end of every message."""
+
+OVERHEAD_BYTES = _HEADER.size + MAC_BYTES
 """What the envelope adds to a payload."""
 
 PAYLOAD_BYTES_MAX = 65507 - OVERHEAD_BYTES
@@ -63,13 +65,16 @@ class Keyring:
     then `[new]`.
     """
 
-    def __init__(self, keys: Sequence[bytes]) -> None:
-        """keys: at least one, 32 bytes each, as the configuration derived them."""
+    def __init__(self, keys: Sequence[bytes], *, purpose: bytes = b"farmd.datagram") -> None:
+        """keys: at least one, 32 bytes each, as the configuration derived them.
+
+        purpose: what the MACs are for, at most 16 bytes; a MAC made for one purpose is none for another.
+        """
         assert keys, "a keyring needs a key"
         assert all(len(key) == 32 for key in keys), "a key has 32 bytes"
         # A key of their own keeps these MACs apart from every other use of the configured key.
         # Each keyed state is built once and copied for every datagram.
-        self._states = [hashlib.blake2b(key=_datagram_key(key), digest_size=_MAC_BYTES) for key in keys]
+        self._states = [hashlib.blake2b(key=_derived(key, purpose), digest_size=MAC_BYTES) for key in keys]
 
     def sign(self, signed: bytes) -> bytes:
         """The MAC of these bytes under the first key."""
@@ -104,11 +109,11 @@ def unseal(datagram: bytes, farm: str, keyring: Keyring) -> Frame:
         raise OtherVersion(f"the datagram has version {version} and this program speaks {VERSION}")
     if tag != _farm_tag(farm):
         raise OtherFarm(f"the datagram is not for farm {farm}")
-    if not keyring.verifies(datagram[:-_MAC_BYTES], datagram[-_MAC_BYTES:]):
+    if not keyring.verifies(datagram[:-MAC_BYTES], datagram[-MAC_BYTES:]):
         raise Forged("the datagram is not sealed with any of our keys")
     if sender == 0:
         raise Malformed("no node has the id 0")
-    return Frame(sender, incarnation, seq, datagram[_HEADER.size : -_MAC_BYTES])
+    return Frame(sender, incarnation, seq, datagram[_HEADER.size : -MAC_BYTES])
 
 
 def _mac(state: hashlib.blake2b, signed: bytes) -> bytes:
@@ -117,8 +122,8 @@ def _mac(state: hashlib.blake2b, signed: bytes) -> bytes:
     return mac.digest()
 
 
-def _datagram_key(key: bytes) -> bytes:
-    return hashlib.blake2b(key=key, digest_size=32, person=b"farmd.datagram").digest()
+def _derived(key: bytes, purpose: bytes) -> bytes:
+    return hashlib.blake2b(key=key, digest_size=32, person=purpose).digest()
 
 
 @functools.cache

@@ -39,10 +39,20 @@ class Attendant:
     """
 
     def __init__(
-        self, services: Sequence[Service], checks: Sequence[Check], scope: str, on_report: Callable[[Report], None]
+        self,
+        services: Sequence[Service],
+        checks: Sequence[Check],
+        scope: str,
+        on_report: Callable[[Report], None],
+        *,
+        outlive: bool = True,
     ) -> None:
-        """scope: the farm's name, which tells its services from those of another farm on the same machine."""
-        self._assignment = messages.encode_assignment(Assignment(scope, tuple(services), tuple(checks)))
+        """scope: the farm's name, which tells its services from those of another farm on the same machine.
+
+        outlive: services live on when this process ends; else the attendant then kills those that it manages.
+        """
+        self._assignment = messages.encode_assignment(Assignment(scope, tuple(services), tuple(checks), outlive))
+        self._wanted = asyncio.Event()
         self._on_report = on_report
         self._writer: asyncio.StreamWriter | None = None
         self._unsent: list[bytes] = []
@@ -54,9 +64,15 @@ class Attendant:
         self.pid = 0
         """The process number of the attendant that was started last."""
 
+    def prepare(self) -> None:
+        """Starts the child process, and gives it nothing to do yet; so `start` need not wait until it has loaded."""
+        if self._keeper is None:
+            self._keeper = asyncio.create_task(self._keep())
+
     async def start(self) -> None:
-        """Starts the child process, which tries every check at once."""
-        self._keeper = asyncio.create_task(self._keep())
+        """Starts to look: every check is tried at once."""
+        self._wanted.set()
+        self.prepare()
 
     async def close(self) -> None:
         """Ends the child process. Services go on; what was under way is not reported any more."""
@@ -110,10 +126,11 @@ class Attendant:
             return f"could not be started ({error.strerror})"
         self.pid = child.pid
         reader, writer = await asyncio.open_connection(sock=child.socket, limit=messages.LINE_BYTES_MAX)
-        writer.writelines([self._assignment, *self._unsent])
-        self._writer = writer
-        self._unsent.clear()
         try:
+            await self._wanted.wait()
+            writer.writelines([self._assignment, *self._unsent])
+            self._writer = writer
+            self._unsent.clear()
             why = await self._listen(reader)
             child.kill()
             return why

@@ -33,6 +33,14 @@ class Keeper:
         """Stop it, and kill it if that does not work out; `force`: kill it at once."""
         self._replace(lambda: self._end(answer, force=force))
 
+    async def leave_nothing(self) -> None:
+        """Kill it, whatever is under way."""
+        killed = asyncio.get_running_loop().create_future()
+        self.end(killed.set_result, force=True)
+        stopped = await killed
+        if not stopped.ok:
+            log.error("service %s could not be killed: %s", stopped.service, stopped.text)
+
     def _replace(self, order: Callable[[], Awaitable[None]]) -> None:
         self._order = asyncio.create_task(_instead_of(self._order, order))
 

@@ -59,6 +59,8 @@ class Assignment:
     """Tells the services of one farm or mirror from those of another on the same machine."""
     services: tuple[Service, ...]
     checks: tuple[Check, ...]
+    outlive: bool = True
+    """Services live on when the parent ends. Else all that are managed and may run are killed then."""
 
 
 def encode(message: Message, order: int = 0) -> bytes:

@@ -37,7 +37,9 @@ class Program:
     """One attendant, from the assignment to the end of its parent."""
 
     def __init__(self, assignment: Assignment, containment: Containment, writer: asyncio.StreamWriter) -> None:
+        self._assignment = assignment
         self._writer = writer
+        self._may_run = {service.name for service in assignment.services if service.managed}
         self._probers: dict[str, Prober] = {}
         self._keepers: dict[str, Keeper] = {}
         self._looks: dict[str, Look] = {}
@@ -64,10 +66,13 @@ class Program:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if not self._assignment.outlive:
+            await asyncio.gather(*(self._keepers[name].leave_nothing() for name in self._may_run))
 
     def _obey(self, message: Message, order: int) -> None:
         match message:
             case Begin(service):
+                self._may_run.add(service)
                 self._keepers[service].begin(lambda started: self._answer(started, order))
             case End(service, force):
                 self._keepers[service].end(lambda stopped: self._answer(stopped, order), force=force)
@@ -78,6 +83,8 @@ class Program:
                 raise AssertionError(f"{message} is no order")
 
     def _answer(self, answer: Started | Stopped, order: int) -> None:
+        if isinstance(answer, Stopped) and answer.ok:
+            self._may_run.discard(answer.service)
         self._writer.write(messages.encode(answer, order))
         self._probers[answer.service].wake()  # from that look on its death is noticed
 

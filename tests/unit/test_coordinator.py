@@ -26,7 +26,7 @@ class Table:
     def __init__(self, size: int, **changes: object) -> None:
         self.settings: Settings = settings(1, size, **changes)
         self.now = START
-        self.evidence = Evidence(list(range(2, size + 1)), OWN, START, ms(400), ms(100))
+        self.evidence = Evidence[NodeState](list(range(2, size + 1)), OWN, START, ms(400), ms(100))
         self.evidence.sent.record(1, START)
         for peer in self.evidence.peers:
             assert self.evidence.accept(START, beat(peer, 1, Echo(OWN, 1)))

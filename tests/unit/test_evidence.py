@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from farmd.core.events import Echo
+from farmd.core.events import Echo, NodeState
 from farmd.core.evidence import Evidence, SentLog
 from tests.unit.states import RUN, beat, ms
 
@@ -10,15 +10,15 @@ OWN = 5
 SUSPECT, STALE = ms(400), ms(100)
 
 
-def evidence(*peers: int) -> Evidence:
+def evidence(*peers: int) -> Evidence[NodeState]:
     """The evidence of a run that said its message 1 at 0 ms, 2 at 10 ms and so on."""
-    kept = Evidence(list(peers or (2,)), OWN, 0, SUSPECT, STALE)
+    kept = Evidence[NodeState](list(peers or (2,)), OWN, 0, SUSPECT, STALE)
     for seq in range(1, 101):
         kept.sent.record(seq, ms(10 * (seq - 1)))
     return kept
 
 
-def proved(*peers: int) -> Evidence:
+def proved(*peers: int) -> Evidence[NodeState]:
     """Evidence of peers that have proved themselves at 10 ms."""
     kept = evidence(*peers)
     for peer in kept.peers:

@@ -6,7 +6,7 @@ import pytest
 
 from farmd.core import buckets
 from farmd.core.buckets import CLOSED
-from farmd.core.events import Echo, Install
+from farmd.core.events import Echo, Install, NodeState
 from farmd.core.evidence import Evidence
 from farmd.core.follower import Follower
 from farmd.core.standing import Standing
@@ -22,7 +22,7 @@ NOW = ms(50)
 def follower(size: int = 2, *, silent: tuple[int, ...] = (), **changes: object) -> Follower:
     """Node 1; its peers have just proved to be alive, but for the silent ones."""
     chosen = settings(1, size, **changes)
-    evidence = Evidence(list(range(2, size + 1)), OWN, 0, chosen.suspect_ns, chosen.stale_ns)
+    evidence = Evidence[NodeState](list(range(2, size + 1)), OWN, 0, chosen.suspect_ns, chosen.stale_ns)
     evidence.sent.record(1, 0)
     for peer in evidence.peers.values():
         if peer.id in silent:

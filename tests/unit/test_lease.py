@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from farmd.core.events import NodeState
 from farmd.core.evidence import Evidence
 from farmd.core.lease import NO_CAP, cap
 from tests.unit.states import ms, settings
@@ -10,9 +11,9 @@ NOW = ms(1000)
 D = ms(400)
 
 
-def evidence(size: int, **confirmed_ms: int) -> Evidence:
+def evidence(size: int, **confirmed_ms: int) -> Evidence[NodeState]:
     """Node 1's evidence: peers n2, n3 ... were heard just now and have heard us at these times."""
-    kept = Evidence(list(range(2, size + 1)), 5, 0, D, ms(100))
+    kept = Evidence[NodeState](list(range(2, size + 1)), 5, 0, D, ms(100))
     for peer in kept.peers.values():
         peer.incarnation, peer.heard_ns, peer.confirmed_ns = 7, NOW, ms(confirmed_ms.get(f"n{peer.id}", 1000))
         peer.deaf = NOW - peer.confirmed_ns > kept.stale_ns

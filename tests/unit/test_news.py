@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from farmd.core.events import Echo
+from farmd.core.events import Echo, NodeState
 from farmd.core.evidence import Evidence
 from farmd.core.news import News
 from farmd.core.standing import Standing
@@ -19,7 +19,7 @@ class Desk:
 
     def __init__(self) -> None:
         chosen = settings(1, 3, names={2: "web-b"})
-        self.evidence = Evidence([2, 3], OWN, 0, chosen.suspect_ns, chosen.stale_ns)
+        self.evidence = Evidence[NodeState]([2, 3], OWN, 0, chosen.suspect_ns, chosen.stale_ns)
         self.evidence.sent.record(1, 0)
         self.standing = Standing(ms(700), ready=True)
         self._news = News(chosen)

@@ -1,0 +1,120 @@
+"""A mirror's heartbeats as bytes: what the envelope (farmd.kit.wire) carries.
+
+    layout                  u8, raised whenever an older program could misread a newer one's heartbeat
+    echo for the receiver   as in a farm's
+    clock of the sender     i64, nanoseconds since 1970
+    word of the sender      u8 role, u16 flags, u64 fingerprint, u16 protocol, u64 handed, generation it follows,
+                            u8 condition, generation, u8 length of the history, its generations
+
+Integers are big-endian; a generation is u64 number, u8 node. What follows is of a newer version, and ignored.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from farmd.codec import pack_echo, read_echo
+from farmd.core.evidence import Echo
+from farmd.errors import Malformed, OtherVersion
+from farmd.kit.packing import Reader
+from farmd.kit.wire import Frame
+from mirrord.core.events import Heartbeat
+from mirrord.core.generations import NONE, Condition, Generation, State
+from mirrord.core.standing import Role, Word
+
+LAYOUT = 1
+
+_LAYOUT = struct.Struct(">B")
+_CLOCK = struct.Struct(">q")
+_WORD = struct.Struct(">BHQHQ")
+_CONDITION = struct.Struct(">B")
+_GENERATION = struct.Struct(">QB")
+
+_ROLES = (Role.STOP, Role.WAIT, Role.SECOND, Role.PRIM, Role.ALONE)
+_CONDITIONS = (Condition.BLANK, Condition.INSYNC, Condition.ALONE, Condition.OUTDATED)
+"""Their positions travel on the wire."""
+
+_STORING, _SERVES, _ABLE, _ASKS, _FOLLOWS, _HANDED, _SWAP, _EMPTY, _SERVED = (1 << bit for bit in range(9))
+
+
+def pack(echo: Echo | None, word: bytes, clock_ns: int) -> bytes:
+    """A heartbeat's payload. `word` is what `pack_word` made, `clock_ns` the Unix time."""
+    return _LAYOUT.pack(LAYOUT) + pack_echo(echo) + _CLOCK.pack(clock_ns) + word
+
+
+def pack_word(word: Word) -> bytes:
+    """What a node tells about itself."""
+    flags = (
+        _STORING * word.storing
+        | _SERVES * word.serves
+        | _ABLE * word.able
+        | _ASKS * word.asks
+        | _FOLLOWS * (word.follows is not None)
+        | _HANDED * (word.handed is not None)
+        | _SWAP * word.wants_swap
+        | _EMPTY * word.empty
+        | _SERVED * word.state.served
+    )
+    state = word.state
+    return b"".join(
+        (
+            _WORD.pack(_ROLES.index(word.role), flags, word.fingerprint, word.protocol, word.handed or 0),
+            _pack_generation(word.follows or NONE),
+            _CONDITION.pack(_CONDITIONS.index(state.condition)),
+            _pack_generation(state.generation),
+            bytes([len(state.history)]),
+            *map(_pack_generation, state.history),
+        )
+    )
+
+
+def unpack(frame: Frame) -> tuple[Heartbeat, int]:
+    """What is in an authentic frame, and the sender's clock.
+
+    Raises OtherVersion if it has another layout, Malformed if the sender wrote nonsense.
+    """
+    reader = Reader(frame.payload)
+    try:
+        (layout,) = reader.take(_LAYOUT)
+        if layout != LAYOUT:
+            raise OtherVersion(f"the heartbeat has layout {layout} and this program reads {LAYOUT}")
+        echo = read_echo(reader)
+        (clock_ns,) = reader.take(_CLOCK)
+        word = _read_word(reader)
+    except (struct.error, IndexError, ValueError) as error:
+        raise Malformed(f"node {frame.sender} sent a heartbeat that makes no sense ({error})") from None
+    return Heartbeat(frame.sender, frame.incarnation, frame.seq, echo, word), clock_ns
+
+
+def _read_word(reader: Reader) -> Word:
+    role, flags, fingerprint, protocol, handed = reader.take(_WORD)
+    follows = _read_generation(reader)
+    (condition,) = reader.take(_CONDITION)
+    state = State(
+        _read_generation(reader),
+        reader.list(lambda: _read_generation(reader)),
+        _CONDITIONS[condition],
+        served=bool(flags & _SERVED),
+    )
+    return Word(
+        role=_ROLES[role],
+        state=state,
+        storing=bool(flags & _STORING),
+        serves=bool(flags & _SERVES),
+        able=bool(flags & _ABLE),
+        asks=bool(flags & _ASKS),
+        follows=follows if flags & _FOLLOWS else None,
+        handed=handed if flags & _HANDED else None,
+        wants_swap=bool(flags & _SWAP),
+        empty=bool(flags & _EMPTY),
+        fingerprint=fingerprint,
+        protocol=protocol,
+    )
+
+
+def _pack_generation(generation: Generation) -> bytes:
+    return _GENERATION.pack(generation.number, generation.node)
+
+
+def _read_generation(reader: Reader) -> Generation:
+    return Generation(*reader.take(_GENERATION))

@@ -1,0 +1,132 @@
+"""What a resync has yet to do in one tree, and which live changes may be sent meanwhile.
+
+Folders are visited from the root downwards. A visit puts the whole listing of a folder into the stream, by which the
+peer makes its names and attributes right; from that moment on what happens to these names is sent, since the peer can
+carry it out. Before it, it is not sent: the visit will find it. So a folder is
+
+    unvisited   its names may differ; changes of them are left to the visit
+    listed      the listing is on its way; changes of its names are sent, but which of the things in it the peer did
+                not have and had to make anew is not known yet, so changes inside of new folders are not
+    settled     equal, and kept equal by the stream
+
+and a folder without candidates that nobody visits is settled as soon as all above it are. When a change cannot be sent,
+what it concerns becomes unvisited (again): that is the whole rule by which a live tree is followed, and it is what
+makes the end of the plan, nothing left to do, mean that both sides are equal.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class Span(NamedTuple):
+    """A part of a file that is to be compared."""
+
+    node: int
+    start: int
+    end: int
+    """In bytes; `TO_THE_END` for however long the file is."""
+
+
+TO_THE_END = 1 << 63
+
+
+@dataclass(slots=True)
+class Plan:
+    """One tree's part of a resync; `everything`: no folder is settled that was not visited."""
+
+    root: int
+    everything: bool
+    walking: bool = True
+    """Candidates are still being looked for: nothing is settled."""
+    _waiting: deque[int] = field(default_factory=deque)
+    _unvisited: set[int] = field(default_factory=set)
+    _listed: dict[int, int] = field(default_factory=dict)
+    """Folder -> how many of its listings are not answered."""
+    _visited: set[int] = field(default_factory=set)
+    _spans: deque[Span] = field(default_factory=deque)
+    _in_spans: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        if self.everything:
+            self.visit(self.root)
+
+    # -- what there is to do ---------------------------------------------------------------------------------------------
+
+    def visit(self, folder: int) -> None:
+        """The folder's names are to be visited, in turn."""
+        self._visited.discard(folder)
+        if folder not in self._unvisited:
+            self._unvisited.add(folder)
+            self._waiting.append(folder)
+
+    def compare(self, node: int, start: int = 0, end: int = TO_THE_END) -> None:
+        """A part of a file is to be compared."""
+        self._spans.append(Span(node, start, end))
+        self._in_spans.add(node)
+
+    def next_folder(self) -> int | None:
+        """The folder to visit now. It stays unvisited until `listed`."""
+        while self._waiting:
+            folder = self._waiting.popleft()
+            if folder in self._unvisited:
+                return folder
+        return None
+
+    def next_span(self) -> Span | None:
+        """The next part to compare; it is the caller's from here on."""
+        return self._spans.popleft() if self._spans else None
+
+    def listed(self, folder: int) -> None:
+        """The whole listing is in the stream."""
+        self._unvisited.discard(folder)
+        self._listed[folder] = self._listed.get(folder, 0) + 1
+
+    def answered(self, folder: int, new_folders: Iterable[int], new_files: Iterable[int]) -> None:
+        """The peer has made the folder's names right; some things it did not have, and made them empty."""
+        for node in new_folders:
+            self.visit(node)
+        for node in new_files:
+            self.compare(node)
+        left = self._listed.pop(folder) - 1
+        if left:
+            self._listed[folder] = left
+        if self.everything:
+            self._visited.add(folder)
+
+    def gone(self, node: int) -> None:
+        """The folder does not exist any more."""
+        self._unvisited.discard(node)
+        self._visited.discard(node)
+
+    @property
+    def folders_left(self) -> int:
+        return len(self._unvisited) + len(self._listed)
+
+    @property
+    def ended(self) -> bool:
+        """Everything is visited, and every part taken by `next_span`."""
+        return not (self.walking or self._unvisited or self._listed or self._spans)
+
+    # -- what may be sent ------------------------------------------------------------------------------------------------
+
+    def names_are_sent(self, folder: int, above: Iterable[int], *, bound: bool) -> bool:
+        """Whether the peer can carry out a change of names in the folder. `above`: its parent, the parent's parent,
+        to the root; `bound`: the peer knows the folder already, so it does not matter by which way it is found."""
+        if self.walking or not self._may_be_settled(folder):
+            return False
+        return bound or self.is_settled(above)
+
+    def is_settled(self, folders: Iterable[int]) -> bool:
+        """Whether the peer finds what is behind all of these folders, an object's parents up to the root."""
+        return not self.walking and all(
+            self._may_be_settled(folder) and folder not in self._listed for folder in folders
+        )
+
+    def _may_be_settled(self, folder: int) -> bool:
+        return folder not in self._unvisited and (
+            not self.everything or folder in self._visited or folder in self._listed
+        )

@@ -1,0 +1,150 @@
+"""What the core knows of its volume: what it was told, what it has said.
+
+What an order makes possible counts from when it is given; what it ends counts from when it is done. So a mount is there
+from Serve on until Withdraw is done, and a report about a link that was to be ended is not heeded.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from mirrord.core.generations import Generation
+from mirrord.orders import (
+    Alive,
+    Cover,
+    Cut,
+    Done,
+    Follow,
+    GoAlone,
+    Hold,
+    InSync,
+    Lead,
+    Linked,
+    LocalFault,
+    Opened,
+    Order,
+    Refused,
+    Report,
+    Serve,
+    Unlinked,
+    Verified,
+    Verify,
+    Withdraw,
+)
+
+
+class Volume:
+    """One run of it. `now_ns` is when it was started."""
+
+    def __init__(self, now_ns: int) -> None:
+        self.opened: Opened | None = None
+        self.refusal = ""
+        self.fault = ""
+        """Why this node should not serve."""
+        self.mounted = False
+        self.ready = False
+        """Mounted, and it answers."""
+        self.covered = False
+        self.alone = False
+        """It acknowledges without the peer."""
+        self.held = False
+        """Both ends are equal, and changes wait."""
+        self.stream: Lead | Follow | None = None
+        self.linked = False
+        self.in_sync = False
+        self.lost_to_disk = False
+        """The last link ended because the peer's disk could not carry out a change."""
+        self.number = 0
+        """The newest number of the stream, as told last."""
+        self.alive_ns = now_ns
+        self.orders: deque[Order] = deque()
+        """Given and not done."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether it takes an order: it is open and has none."""
+        return self.opened is not None and not self.orders
+
+    @property
+    def generation(self) -> Generation | None:
+        """Of the stream it leads or follows."""
+        return Generation(*self.stream.generation) if self.stream is not None else None
+
+    def silent(self, now_ns: int, limit_ns: int) -> bool:
+        return self.mounted and now_ns - self.alive_ns > limit_ns
+
+    def ordered(self, order: Order) -> None:
+        self.orders.append(order)
+        match order:
+            case Serve():
+                self.mounted, self.covered = True, False
+            case Lead() | Follow():
+                self._end_stream()
+                self.stream = order
+                self.held = False
+            case Cut() | GoAlone():
+                self._end_stream()
+            case Withdraw():
+                self.ready = False
+            case _:
+                pass
+
+    def reported(self, report: Report, now_ns: int) -> None:
+        self.alive_ns = now_ns
+        match report:
+            case Opened():
+                self.opened = report
+            case Refused(sentence):
+                self.refusal = sentence
+            case Done():
+                self._done(self.orders.popleft(), report)
+            case Verified():
+                self.orders = deque(order for order in self.orders if not isinstance(order, Verify))
+            case Linked() if self.stream is not None:
+                self.linked = True
+            case InSync() if self.stream is not None:
+                self.linked = self.in_sync = True
+                self.alone = False
+            case Unlinked(_, peer_disk) if self.stream is not None:
+                self._end_stream()
+                self.lost_to_disk = peer_disk
+            case LocalFault(sentence):
+                self.fault = sentence
+            case Alive() | _:
+                pass
+
+    def _done(self, order: Order, done: Done) -> None:
+        if done.failure:
+            self._failed(order, done.failure)
+            return
+        match order:
+            case Serve():
+                self.ready = True
+            case Cover():
+                self.covered = True
+            case Withdraw():
+                self.mounted = self.held = self.alone = False
+                self.covered = True
+                self.number = done.seq
+            case GoAlone():
+                self.alone, self.held = True, False
+            case Hold():
+                self.held = True
+            case Cut():
+                self.number = done.seq
+            case _:
+                pass
+
+    def _failed(self, order: Order, failure: str) -> None:
+        match order:
+            case Lead() | Follow():
+                if self.stream == order:
+                    self._end_stream()
+            case Verify():
+                pass
+            case _:
+                self.fault = failure
+
+    def _end_stream(self) -> None:
+        self.stream = None
+        self.linked = self.in_sync = self.lost_to_disk = False

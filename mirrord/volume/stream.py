@@ -1,0 +1,178 @@
+"""The stream over a link: records out, records in, each end's loop never waiting for the other.
+
+What is sent is gathered, and leaves with `flush` in one system call, from the buffers it lies in. What the kernel does
+not take at once is copied and follows as the peer makes room; its amount is what `full` judges, so a slow or frozen
+peer costs a bounded amount of memory and in the end slows down whoever feeds the stream.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from mirrord.volume.channel import Buffer, Channel
+from mirrord.volume.loop import Loop
+from mirrord.volume.records import HEADER, PAYLOAD_BYTES_MAX
+
+UNSENT_BYTES_MAX = 4 << 20
+"""With more than this on its way, applications' requests are not taken any more."""
+
+RECEIVE_BYTES = 4 << 20
+_BUFFERS_MAX = 512
+"""Of one sendmsg(2); the kernel's limit is 1,024 (UIO_MAXIOV)."""
+
+assert RECEIVE_BYTES >= PAYLOAD_BYTES_MAX + HEADER.size
+
+Taken = Callable[[int, int, int, int, int, int, memoryview], None]
+"""Takes kind, tree, flags, seq, node id, offset and payload; the payload is gone when it returns."""
+
+
+class StreamError(Exception):
+    """What the peer sent is no record, or one of its records could not be dealt with; one sentence. The link ends."""
+
+
+class Stream:
+    """One greeted link."""
+
+    def __init__(
+        self, channel: Channel, loop: Loop, take: Taken, taken: Callable[[], None], broken: Callable[[str], None]
+    ) -> None:
+        """take: called for every record; taken: after each batch of them; broken: once, when the link has ended by
+        itself, with the reason."""
+        self.sent_bytes = 0
+        self._channel = channel
+        self._loop = loop
+        self._take = take
+        self._taken = taken
+        self._broken = broken
+        self._gathered: list[Buffer] = []
+        self._unsent: deque[memoryview] = deque()
+        self.unsent_bytes = 0
+        self._received = memoryview(bytearray(RECEIVE_BYTES))
+        self._have = 0
+        self._closed = False
+        self._fd = channel.fileno()
+        loop.watch(self._fd, self._receive)
+
+    @property
+    def full(self) -> bool:
+        """Whether whoever can wait should."""
+        return self.unsent_bytes > UNSENT_BYTES_MAX
+
+    def send(
+        self, kind: int, tree: int, flags: int, seq: int, node: int, offset: int, payload: Buffer = b""
+    ) -> None:
+        """Gathers a record. The payload must stay as it is until `flush`."""
+        self._gathered.append(HEADER.pack(len(payload), kind, tree, flags, seq, node, offset))
+        if payload:
+            self._gathered.append(payload)
+
+    def flush(self) -> None:
+        """Sends what was gathered, as far as it goes."""
+        gathered = self._gathered
+        if not gathered:
+            return
+        self._gathered = []
+        if self._closed:
+            return
+        sent = 0
+        if not self._unsent and len(gathered) <= _BUFFERS_MAX:
+            try:
+                sent = self._channel.send(gathered)
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                self._break(f"the link has failed ({error.strerror})")
+                return
+            self.sent_bytes += sent
+        self._keep(gathered, sent)
+
+    def close(self) -> None:
+        """Ends the link; `broken` is not called."""
+        if not self._closed:
+            self._closed = True
+            self._loop.unwatch(self._fd)
+            self._channel.close()
+            self._unsent.clear()
+            self.unsent_bytes = 0
+
+    def _keep(self, gathered: list[Buffer], sent: int) -> None:
+        had_none = not self._unsent
+        for buffer in gathered:
+            size = len(buffer)
+            if sent >= size:
+                sent -= size
+                continue
+            rest = memoryview(bytes(buffer[sent:]))  # the buffer is used again before this leaves
+            self._unsent.append(rest)
+            self.unsent_bytes += size - sent
+            sent = 0
+        if had_none and self._unsent:
+            self._loop.watch_room(self._fd, self._send_more)
+
+    def _send_more(self) -> None:
+        while self._unsent:
+            buffers = [self._unsent[index] for index in range(min(len(self._unsent), _BUFFERS_MAX))]
+            try:
+                sent = self._channel.send(buffers)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._break(f"the link has failed ({error.strerror})")
+                return
+            self.sent_bytes += sent
+            self.unsent_bytes -= sent
+            while sent:
+                size = len(self._unsent[0])
+                if sent < size:
+                    self._unsent[0] = self._unsent[0][sent:]
+                    break
+                self._unsent.popleft()
+                sent -= size
+        self._loop.watch_room(self._fd, None)
+
+    def _receive(self) -> None:
+        while self._receive_batch() and self._channel.more():
+            pass
+
+    def _receive_batch(self) -> bool:
+        """Whether the link is still there."""
+        try:
+            count = self._channel.receive(self._received[self._have :])
+        except BlockingIOError:
+            return True
+        except OSError as error:
+            self._break(f"the link has failed ({error.strerror})")
+            return False
+        if not count:
+            self._break("the peer has ended the link")
+            return False
+        self._have += count
+        try:
+            self._take_whole_ones()
+        except StreamError as error:
+            self._break(str(error))
+            return False
+        self._taken()
+        return not self._closed
+
+    def _take_whole_ones(self) -> None:
+        received, have, position, header_bytes = self._received, self._have, 0, HEADER.size
+        while have - position >= header_bytes and not self._closed:
+            size, kind, tree, flags, seq, node, offset = HEADER.unpack_from(received, position)
+            if size > PAYLOAD_BYTES_MAX:
+                raise StreamError(f"the peer's record of {size} bytes is longer than any of ours")
+            end = position + header_bytes + size
+            if end > have:
+                break
+            self._take(kind, tree, flags, seq, node, offset, received[position + header_bytes : end])
+            position = end
+        if position:
+            received[: have - position] = received[position:have]
+            self._have = have - position
+
+    def _break(self, reason: str) -> None:
+        if not self._closed:
+            self.close()
+            self._broken(reason)
+

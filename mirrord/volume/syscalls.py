@@ -1,0 +1,172 @@
+"""System calls that Python's os module lacks, each raising OSError as it would. Linux, 64 bit."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+from typing import Any, NamedTuple
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+AT_FDCWD = -100
+AT_SYMLINK_NOFOLLOW = 0x100
+AT_EMPTY_PATH = 0x1000
+AT_RECURSIVE = 0x8000
+
+UTIME_NOW = (1 << 30) - 1
+UTIME_OMIT = (1 << 30) - 2
+
+_STATX_BASIC_AND_BTIME = 0xFFF
+_STATX_DONT_SYNC = 0x4000
+_STATX = struct.Struct("<IIQIIIHxxQQQQqIxxxxqIxxxxqIxxxxqIxxxxIIII")
+_StatxBuffer = ctypes.c_char * 256
+
+_HANDLE_BYTES_MAX = 128
+_HANDLE = struct.Struct("<Ii")
+_HandleBuffer = ctypes.c_char * (_HANDLE.size + _HANDLE_BYTES_MAX)
+
+_PR_SET_SECUREBITS = 28
+_SECBIT_NO_SETUID_FIXUP = 1 << 2
+
+
+def _function(name: str, *argument_types: Any, result: Any = ctypes.c_int) -> Any:
+    """A function of libc; what it returns below 0 is raised as its errno."""
+    function = getattr(_LIBC, name)
+    function.argtypes = argument_types
+    function.restype = result
+    function.errcheck = _raised
+    return function
+
+
+def _raised(result: int, function: Any, arguments: Any) -> int:
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return result
+
+
+_int, _long, _name, _pointer = ctypes.c_int, ctypes.c_long, ctypes.c_char_p, ctypes.c_void_p
+_statx = _function("statx", _int, _name, _int, ctypes.c_uint, _pointer)
+_name_to_handle_at = _function("name_to_handle_at", _int, _name, _pointer, _pointer, _int)
+_open_by_handle_at = _function("open_by_handle_at", _int, _name, _int)
+_getdents64 = _function("getdents64", _int, _pointer, ctypes.c_size_t, result=ctypes.c_ssize_t)
+_renameat2 = _function("renameat2", _int, _name, _int, _name, ctypes.c_uint)
+_linkat = _function("linkat", _int, _name, _int, _name, _int)
+_utimensat = _function("utimensat", _int, _name, _pointer, _int)
+_fallocate = _function("fallocate", _int, _int, _long, _long)
+_syncfs = _function("syncfs", _int)
+_prctl = _function("prctl", _int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
+_setfsuid = _function("setfsuid", ctypes.c_uint, result=ctypes.c_uint)
+_setfsgid = _function("setfsgid", ctypes.c_uint, result=ctypes.c_uint)
+
+
+class Attributes(NamedTuple):
+    """What statx(2) says; times in seconds and nanoseconds."""
+
+    mask: int
+    blksize: int
+    attributes: int
+    nlink: int
+    uid: int
+    gid: int
+    mode: int
+    ino: int
+    size: int
+    blocks: int
+    attributes_mask: int
+    atime_s: int
+    atime_ns: int
+    btime_s: int
+    btime_ns: int
+    ctime_s: int
+    ctime_ns: int
+    mtime_s: int
+    mtime_ns: int
+    rdev_major: int
+    rdev_minor: int
+    dev_major: int
+    dev_minor: int
+
+
+def statx(folder: int, name: bytes = b"") -> Attributes:
+    """Of a name in a folder, not following a symbolic link; of the descriptor itself if there is no name."""
+    buffer = _StatxBuffer()
+    _statx(folder, name, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, _STATX_BASIC_AND_BTIME, buffer)
+    return Attributes._make(_STATX.unpack_from(buffer))
+
+
+def statx_raw(descriptor: int) -> bytes:
+    """The kernel's 256 bytes, which are FUSE's too."""
+    buffer = _StatxBuffer()
+    _statx(descriptor, b"", AT_EMPTY_PATH, _STATX_BASIC_AND_BTIME, buffer)
+    return buffer.raw
+
+
+def handle_of(folder: int, name: bytes = b"") -> bytes:
+    """The handle by which an object is found again under whatever name; of the descriptor itself without a name."""
+    buffer = _HandleBuffer()
+    _HANDLE.pack_into(buffer, 0, _HANDLE_BYTES_MAX, 0)
+    mount = ctypes.c_int()
+    _name_to_handle_at(folder, name, buffer, ctypes.byref(mount), AT_EMPTY_PATH)
+    size, _ = _HANDLE.unpack_from(buffer)
+    return buffer.raw[: _HANDLE.size + size]
+
+
+def generation_of(handle: bytes) -> int:
+    """The inode's generation, where the handle says it as ext4's and most others' do (FILEID_INO32_GEN), else 0."""
+    size, kind = _HANDLE.unpack_from(handle)
+    if kind not in (1, 2) or size < 8:
+        return 0
+    return int.from_bytes(handle[12:16], "little")
+
+
+def open_by_handle(root: int, handle: bytes, flags: int) -> int:
+    """Open the object of a handle; root: a descriptor (not O_PATH) on its mount. ESTALE: it is no more."""
+    descriptor: int = _open_by_handle_at(root, handle, flags | os.O_CLOEXEC)
+    return descriptor
+
+
+def getdents(folder: int, size: int) -> memoryview:
+    """Entries from where the descriptor stands, as linux_dirent64, at most `size` bytes; empty at the end."""
+    buffer = bytearray(size)
+    target = (ctypes.c_char * size).from_buffer(buffer)
+    filled = _getdents64(folder, target, size)
+    return memoryview(buffer)[:filled]
+
+
+def rename(old_folder: int, old: bytes, new_folder: int, new: bytes, flags: int) -> None:
+    """renameat2(2)."""
+    _renameat2(old_folder, old, new_folder, new, flags)
+
+
+def link(descriptor: int, folder: int, name: bytes) -> None:
+    """Give the object of a descriptor another name."""
+    _linkat(descriptor, b"", folder, name, AT_EMPTY_PATH)
+
+
+def set_times(descriptor: int, atime: tuple[int, int], mtime: tuple[int, int]) -> None:
+    """Seconds and nanoseconds, or (0, UTIME_NOW), (0, UTIME_OMIT); works on symbolic links and O_PATH."""
+    times = (ctypes.c_long * 4)(*atime, *mtime)
+    _utimensat(descriptor, b"", times, AT_EMPTY_PATH)
+
+
+def fallocate(descriptor: int, mode: int, offset: int, length: int) -> None:
+    """fallocate(2)."""
+    _fallocate(descriptor, mode, offset, length)
+
+
+def syncfs(descriptor: int) -> None:
+    """syncfs(2): everything written to this file system so far is on its disk."""
+    _syncfs(descriptor)
+
+
+def keep_capabilities() -> None:
+    """From now on, acting for another user (`act_as`) takes no capability from this thread."""
+    _prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
+
+
+def act_as(uid: int, gid: int) -> None:
+    """What this thread creates belongs to these from now on."""
+    _setfsuid(uid)
+    _setfsgid(gid)

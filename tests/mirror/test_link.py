@@ -1,0 +1,255 @@
+"""Links over real connections: who gets one, and that nobody else can keep a peer from it."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import queue
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.waiting import until
+from mirrord.volume.channel import Channel
+from mirrord.volume.dialling import Dialler, Line
+from mirrord.volume.greeting import Greeting, Standing, keyring
+from mirrord.volume.listening import HALF_OPEN_MAX, Listener
+
+KEYS = keyring(["11" * 32])
+PRIMARY = Standing("db", 1, 2, (3, 1))
+SECONDARY = Standing("db", 2, 1, (3, 1))
+_ports = itertools.count(21000 + os.getpid() % 4000 * 8)
+
+
+class Ends:
+    """A listener and the diallers of a test, and the channels that they were given."""
+
+    def __init__(self, tls: dict[str, dict[str, str]] | None = None) -> None:
+        self.here: queue.Queue[Channel] = queue.Queue()
+        self.there: queue.Queue[Channel] = queue.Queue()
+        self.port = next(_ports)
+        self._tls = tls or {}
+        self._open: list[Listener | Dialler] = []
+
+    def line(self, side: str) -> Line:
+        return Line(["127.0.0.1"], ["127.0.0.1"], self.port, self._tls.get(side))
+
+    def listen(self, standing: Standing = SECONDARY) -> Listener:
+        listener = Listener(self.line("secondary"), standing, KEYS, lambda channel, _: self.there.put(channel))
+        self._open.append(listener)
+        return listener
+
+    def dial(self, standing: Standing = PRIMARY) -> Dialler:
+        dialler = Dialler(self.line("primary"), standing, KEYS, lambda channel, _: self.here.put(channel))
+        self._open.append(dialler)
+        return dialler
+
+    def linked(self) -> tuple[Channel, Channel]:
+        return self.here.get(timeout=10), self.there.get(timeout=10)
+
+    def close(self) -> None:
+        for end in self._open:
+            end.close()
+        for channels in (self.here, self.there):
+            while not channels.empty():
+                channels.get().close()
+
+
+@pytest.fixture
+def ends() -> Iterator[Ends]:
+    with contextlib.closing(Ends()) as ends:
+        yield ends
+
+
+def receive(channel: Channel, count: int) -> bytes:
+    received = bytearray()
+    buffer = memoryview(bytearray(1 << 16))
+
+    def has_all() -> bool:
+        with contextlib.suppress(BlockingIOError):
+            received.extend(buffer[: channel.receive(buffer)])
+        return len(received) >= count
+
+    until(has_all, f"{count} bytes")
+    return bytes(received)
+
+
+def both_ways(here: Channel, there: Channel) -> None:
+    assert here.send([b"a record", b" and its payload"]) == 24
+    assert receive(there, 24) == b"a record and its payload"
+    there.send([b"applied"])
+    assert receive(here, 7) == b"applied"
+
+
+def test_a_link_carries_bytes_both_ways(ends: Ends) -> None:
+    ends.listen()
+    ends.dial()
+    here, there = ends.linked()
+    both_ways(here, there)
+    here.close()
+    assert receive_end(there)
+    there.close()
+
+
+def receive_end(channel: Channel) -> bool:
+    buffer = memoryview(bytearray(16))
+    ended = False
+
+    def has_ended() -> bool:
+        nonlocal ended
+        with contextlib.suppress(BlockingIOError):
+            ended = channel.receive(buffer) == 0
+        return ended
+
+    until(has_ended, "the end of the link")
+    return ended
+
+
+def test_a_dialler_finds_a_listener_that_begins_later(ends: Ends, caplog: pytest.LogCaptureFixture) -> None:
+    ends.dial()
+    until(lambda: "cannot be reached" in caplog.text, "the first try")
+    ends.listen()
+    ends.linked()
+    assert caplog.text.count("cannot be reached") == 1
+
+
+def test_a_refusal_reaches_both_logs(ends: Ends, caplog: pytest.LogCaptureFixture) -> None:
+    ends.listen(Standing("db", 2, 1, (4, 2)))
+    ends.dial()
+    until(lambda: caplog.text.count("node 2 is at generation 4.2 and node 1 at 3.1") >= 2, "both logs")
+    assert ends.there.empty()
+
+
+def test_strangers_are_told_nothing_and_do_not_keep_the_port_busy(ends: Ends) -> None:
+    ends.listen()
+    with contextlib.ExitStack() as stack:
+        strangers = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", ends.port))) for _ in range(HALF_OPEN_MAX * 2)
+        ]
+        strangers[-1].sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert ended(strangers[-1])
+        assert ended(strangers[0])
+        ends.dial()
+        both_ways(*ends.linked())
+
+
+def ended(stranger: socket.socket) -> bool:
+    return all_said(stranger) == b""
+
+
+def all_said(stranger: socket.socket) -> bytes:
+    """Until the other end closes."""
+    said = b""
+    stranger.settimeout(10)
+    with contextlib.suppress(ConnectionResetError):
+        while some := stranger.recv(1000):
+            said += some
+    return said
+
+
+def test_a_silent_stranger_is_sent_away(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mirrord.volume.listening.GREET_WITHIN_S", 0.05)
+    ends.listen()
+    with socket.create_connection(("127.0.0.1", ends.port)) as stranger:
+        stranger.sendall(b"FRMS")
+        assert ended(stranger)
+
+
+def test_a_recorded_greeting_gets_no_link(ends: Ends) -> None:
+    ends.listen()
+    with socket.create_connection(("127.0.0.1", ends.port)) as replay:
+        recorded = Greeting(PRIMARY, KEYS, "primary").begin()
+        replay.sendall(recorded)
+        assert replay.recv(1000).startswith(b"FRMS")
+        replay.sendall(recorded)  # whatever was said before, it is not the proof for this challenge
+        assert ended(replay)
+    assert ends.there.empty()
+
+
+def test_a_running_link_is_not_disturbed_by_strangers_and_replaced_by_the_peer(ends: Ends) -> None:
+    ends.listen()
+    ends.dial()
+    here, there = ends.linked()
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", ends.port)) as stranger:
+            stranger.sendall(bytes(100))
+            assert ended(stranger)
+    both_ways(here, there)
+    ends.dial()
+    both_ways(*ends.linked())
+    here.close()
+    there.close()
+
+
+def test_nobody_is_handed_over_after_close(ends: Ends) -> None:
+    ends.listen().close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", ends.port))
+    ends._open.clear()
+
+
+def test_a_taken_port_is_an_error(ends: Ends) -> None:
+    ends.listen()
+    with pytest.raises(OSError, match="in use"):
+        ends.listen()
+
+
+# -- TLS ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
+    """A CA with a certificate for each node, and a certificate of somebody else's CA."""
+    folder = tmp_path_factory.mktemp("tls")
+    for ca in ("ca", "other-ca"):
+        openssl(f"req -x509 -newkey ed25519 -nodes -days 2 -subj /CN={ca} -keyout {ca}.key -out {ca}.pem", folder)
+    for node, ca in (("primary", "ca"), ("secondary", "ca"), ("other", "other-ca")):
+        openssl(f"req -newkey ed25519 -nodes -subj /CN={node} -keyout {node}.key -out {node}.csr", folder)
+        openssl(f"x509 -req -in {node}.csr -CA {ca}.pem -CAkey {ca}.key -days 2 -out {node}.pem", folder)
+    return {
+        node: {
+            "certificate": str(folder / f"{node}.pem"),
+            "key": str(folder / f"{node}.key"),
+            "ca": str(folder / "ca.pem"),
+        }
+        for node in ("primary", "secondary", "other")
+    }
+
+
+def openssl(command: str, folder: Path) -> None:
+    subprocess.run(["openssl", *command.split()], cwd=folder, check=True, capture_output=True)
+
+
+def test_a_link_under_tls(certificates: dict[str, dict[str, str]]) -> None:
+    with contextlib.closing(Ends(certificates)) as ends:
+        ends.listen()
+        ends.dial()
+        here, there = ends.linked()
+        both_ways(here, there)
+        here.close()
+        assert receive_end(there)
+        there.close()
+
+
+@pytest.mark.parametrize("side", ["primary", "secondary"])
+def test_a_certificate_of_another_authority_gets_no_link(
+    side: str, certificates: dict[str, dict[str, str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    with contextlib.closing(Ends({**certificates, side: certificates["other"]})) as ends:
+        ends.listen()
+        ends.dial()
+        until(lambda: "no link to the peer" in caplog.text, "the refusal")
+        assert ends.here.empty()
+        assert ends.there.empty()
+
+
+def test_without_tls_there_is_no_link_to_a_node_that_wants_it(certificates: dict[str, dict[str, str]]) -> None:
+    with contextlib.closing(Ends({"secondary": certificates["secondary"]})) as ends:
+        ends.listen()
+        with socket.create_connection(("127.0.0.1", ends.port)) as stranger:
+            stranger.sendall(Greeting(PRIMARY, KEYS, "primary").begin())
+            assert b"FRMS" not in all_said(stranger)

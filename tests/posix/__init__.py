@@ -1,0 +1,1 @@
+"""What a mirrored directory is put through: random operations, recorded writes, foreign programs."""
