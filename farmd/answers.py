@@ -40,11 +40,20 @@ class Answers:
             case "start" | "stop" | "restart":
                 return self._wish(Wish(self._service(request), verb))
             case "checks":
-                now_ns = time.monotonic_ns()
-                return {"services": services(self._daemon, now_ns), "checks": checks(self._daemon, now_ns)}
+                return self._checks()
             case "events":
                 return {"events": self._daemon.events.newest(_last(request))}
+            case "swap" | "promote" | "resync" | "verify" | "looked":
+                raise MachineError(f"{verb} is for mirrors, and {self._daemon.config.farm.name} is a farm")
         raise MachineError(f"farmd knows no verb {verb}")
+
+    def _checks(self) -> dict[str, Any]:
+        now_ns = time.monotonic_ns()
+        config, supervisor = self._daemon.config, self._daemon.supervising.core
+        return {
+            "services": services(supervisor, config.services, now_ns),
+            "checks": checks(supervisor, config.services, config.checks, now_ns),
+        }
 
     def _command(self, command: Command) -> dict[str, Any]:
         self._daemon.step(command)

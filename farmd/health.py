@@ -30,8 +30,8 @@ def health(daemon: Daemon, members: Sequence[dict[str, Any]], now_ns: int) -> di
         "failing": list(supervisor.failing),
         "degraded": not reason and (bool(supervisor.failing) or missing),
         "stopped": supervisor.stopped,
-        "services": services(daemon, now_ns),
-        "checks": checks(daemon, now_ns),
+        "services": services(supervisor, daemon.config.services, now_ns),
+        "checks": checks(supervisor, daemon.config.services, daemon.config.checks, now_ns),
         "events": daemon.events.newest(EVENTS_IN_STATUS),
     }
 
@@ -43,9 +43,9 @@ def _reason(daemon: Daemon, supervisor: Supervisor) -> str:
     return supervisor.reason
 
 
-def services(daemon: Daemon, now_ns: int) -> list[dict[str, Any]]:
+def services(supervisor: Supervisor, services: Sequence[Service], now_ns: int) -> list[dict[str, Any]]:
     """Every service, in the order of the file."""
-    return [_service(daemon.supervising.core, service, now_ns) for service in daemon.config.services]
+    return [_service(supervisor, service, now_ns) for service in services]
 
 
 def _service(supervisor: Supervisor, service: Service, now_ns: int) -> dict[str, Any]:
@@ -67,11 +67,13 @@ def _service(supervisor: Supervisor, service: Service, now_ns: int) -> dict[str,
     }
 
 
-def checks(daemon: Daemon, now_ns: int) -> list[dict[str, Any]]:
+def checks(
+    supervisor: Supervisor, services: Sequence[Service], checks: Sequence[Check], now_ns: int
+) -> list[dict[str, Any]]:
     """Every check, the services' own first."""
-    kinds = {service.name: "service" for service in daemon.config.services}
-    kinds |= {check.name: _kind(check) for check in daemon.config.checks}
-    return [_check(check, kinds[name], now_ns) for name, check in daemon.supervising.core.checks.items()]
+    kinds = {service.name: "service" for service in services}
+    kinds |= {check.name: _kind(check) for check in checks}
+    return [_check(check, kinds[name], now_ns) for name, check in supervisor.checks.items()]
 
 
 def _kind(check: Check) -> str:

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from typing import TypeVar
 
 from farmd import links
 from farmd.config import Config, Node
 from farmd.core.settings import Settings
 from farmd.errors import MachineError
+from farmd.kit import cluster_rules
 
 NS = 1_000_000_000
 
+N = TypeVar("N", bound=cluster_rules.Node)
 
-def find_node(config: Config, name: str | None) -> Node:
-    """The node of this name, or the one whose addresses this machine has. Raises MachineError if that is not one."""
+
+def find_node(nodes: Sequence[N], name: str | None) -> N:
+    """The node of this name, of a farm or a mirror, or the one whose addresses this machine has. Raises MachineError if
+    that is not one.
+    """
     if name is not None:
-        for node in config.nodes:
+        for node in nodes:
             if node.name == name:
                 return node
-        names = ", ".join(node.name for node in config.nodes)
+        names = ", ".join(node.name for node in nodes)
         raise MachineError(f"the configuration has no node named {name}; it has {names}")
     own = links.own_addresses()
-    here = [node for node in config.nodes if any(address in own for address in node.addresses)]
+    here = [node for node in nodes if any(address in own for address in node.addresses)]
     if len(here) != 1:
         which = " and ".join(node.name for node in here) or "none"
         raise MachineError(f"this machine has the addresses of {which} of the configuration's nodes; use --node NAME")

@@ -81,7 +81,7 @@ def main() -> None:
         config = load_here(arguments.config)
         if os.geteuid() != 0:
             raise MachineError("farmd must run as root: it attaches a filter to a network interface")
-        node = identity.find_node(config, arguments.node)
+        node = identity.find_node(config.nodes, arguments.node)
         lock = hold_farm_lock(config.farm.name)
         try:
             again = serve(arguments.config, config, node)

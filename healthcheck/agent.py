@@ -3,7 +3,7 @@
     up ready 33%          clients may come; the share is what the server's weight is scaled by
     up drain              no new ones; also of a server that was down until now
     maint                 nobody; an operator stopped the service
-    down #reason          nobody; something is broken
+    down #reason          nobody; something is broken, or a mirror's other node serves
 
 "ready" takes back an earlier "drain" or "maint", which "up" alone leaves in force.
 """
@@ -28,7 +28,7 @@ def line(health: Health) -> bytes:
             return b"up drain\n"
         case Standing.STOPPED:
             return b"maint\n"
-        case Standing.FAILS:
+        case Standing.FAILS | Standing.STANDS_BY:
             reason = " ".join(health.reason.split())[:REASON_CHARACTERS_MAX]
             return f"down #{reason}\n".encode("ascii", "replace")
 
@@ -48,4 +48,6 @@ class Answering(asyncio.Protocol):
         if not self._agent.farm:
             return self._farms.health()
         watch = self._farms.get(self._agent.farm)
-        return watch.health() if watch is not None else Health(Standing.FAILS, "there is no such farm on this node")
+        if watch is None:
+            return Health(Standing.FAILS, "there is no such farm or mirror on this node")
+        return watch.health()

@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
-from healthcheck.health import Health, Standing
+from healthcheck.health import MIRROR, Health, Standing
 from healthcheck.watch import Watch
 
 WORDS = {
@@ -19,6 +19,7 @@ WORDS = {
     Standing.DRAINS: "drains",
     Standing.STOPPED: "is stopped",
     Standing.FAILS: "fails",
+    Standing.STANDS_BY: "stands by",
 }
 CHECK_STATUS = {"passing": "pass", "failing": "fail", "unknown": "warn"}
 SERVICE_STATUS = {"running": "pass", "failed": "fail"}
@@ -34,8 +35,8 @@ class Document(JSONResponse):
 
 
 def document(health: Health, watches: Sequence[Watch]) -> dict[str, Any]:
-    """The health of these farms, with what it rests on."""
-    found: dict[str, Any] = {"status": _status(health), "description": "farms on this node"}
+    """The health of these farms and mirrors, with what it rests on."""
+    found: dict[str, Any] = {"status": _status(health), "description": "farms and mirrors on this node"}
     if health.reason:
         found["output"] = health.reason
     return found | {"checks": {key: [value] for watch in watches for key, value in _parts(watch)}}
@@ -54,15 +55,20 @@ def _status(health: Health) -> str:
 
 
 def _parts(watch: Watch) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each part of a farm by its key, "component:measurement"."""
+    """Each part of a farm or mirror by its key, "component:measurement"."""
     health = watch.health()
     about = {"componentType": "system", "status": _status(health), "output": health.reason}
-    yield f"{watch.farm}:standing", about | {"observedValue": WORDS[health.standing]}
+    yield f"{watch.name}:standing", about | {"observedValue": WORDS[health.standing]}
     if watch.status is None or not watch.fresh:
         return
-    yield f"{watch.farm}:share", about | {"observedValue": round(100 * health.share, 1), "observedUnit": "percent"}
+    if watch.status.get("kind") == MIRROR:
+        for measured, value in _mirror(watch.status).items():
+            yield f"{watch.name}:{measured}", about | {"componentType": "datastore"} | value
+    else:
+        share = {"observedValue": round(100 * health.share, 1), "observedUnit": "percent"}
+        yield f"{watch.name}:share", about | share
     for check in watch.status["checks"]:
-        yield f"{watch.farm}/{check['name']}:{check['kind']}", {
+        yield f"{watch.name}/{check['name']}:{check['kind']}", {
             "componentType": "component",
             "status": CHECK_STATUS[check["state"]],
             "output": check["text"],
@@ -71,7 +77,7 @@ def _parts(watch: Watch) -> Iterator[tuple[str, dict[str, Any]]]:
             "time": _time(check["since"]),
         }
     for service in watch.status["services"]:
-        yield f"{watch.farm}/{service['name']}:state", {
+        yield f"{watch.name}/{service['name']}:state", {
             "componentType": "component",
             "status": SERVICE_STATUS.get(service["state"], "warn"),
             "output": service["text"],
@@ -80,10 +86,24 @@ def _parts(watch: Watch) -> Iterator[tuple[str, dict[str, Any]]]:
         }
 
 
+def _mirror(status: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What a mirror has beside its checks and services."""
+    found = {
+        "role": {"observedValue": status["role"]},
+        "generation": {"observedValue": status["generation"] or "none"},
+        "in-sync": {"observedValue": status["in_sync"]},
+    }
+    progress = status["progress"]
+    if progress is not None and progress["total_bytes"]:
+        part = 100 * progress["done_bytes"] / progress["total_bytes"]
+        found["resync"] = {"observedValue": round(part, 1), "observedUnit": "percent"}
+    return found
+
+
 def _lines(watch: Watch) -> Iterator[str]:
     health = watch.health()
     mark = "[+]" if health.standing is Standing.SERVES else "[-]"
-    yield _because(f"{mark}farm {watch.farm} {WORDS[health.standing]}", health.reason)
+    yield _because(f"{mark}{watch.kind} {watch.name} {WORDS[health.standing]}", health.reason)
     if watch.status is None or not watch.fresh:
         return
     for check in watch.status["checks"]:

@@ -1,4 +1,4 @@
-"""What Prometheus scrapes: the newest status of every farm, and farm-health itself.
+"""What Prometheus scrapes: the newest status of every farm and mirror, and farm-health itself.
 
 A farm that is silent keeps only `farmd_up 0`: numbers that are no longer true are not told.
 """
@@ -13,58 +13,21 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from healthcheck import mirror_metrics
+from healthcheck.families import MS_PER_S, Families, supervision
 from healthcheck.farms import Farms
-from healthcheck.health import Standing
+from healthcheck.health import MIRROR, Standing
 from healthcheck.limits import Crowd
-from healthcheck.watch import Watch
+from healthcheck.watch import FARM, Watch
 
-CHECK_STATES = ("unknown", "passing", "failing")
-SERVICE_STATES = ("stopped", "starting", "warming", "running", "releasing", "stopping", "failed")
 MEMBER_STATES = ("joining", "up", "draining", "leaving", "left", "failed", "silent")
-MS_PER_S = 1000
-
-
-class Families:
-    """The metrics of one scrape: a family each, with the samples of all farms."""
-
-    def __init__(self) -> None:
-        self._families: dict[str, Metric] = {}
-        self._labels: dict[str, str] = {}
-
-    def __iter__(self) -> Iterator[Metric]:
-        return iter(self._families.values())
-
-    def about(self, farm: str, node: str) -> None:
-        """Whose the samples are that follow."""
-        self._labels = {"farm": farm, "node": node}
-
-    def gauge(self, name: str, text: str, value: float, **labels: str) -> None:
-        """A sample of what goes up and down."""
-        family = self._families.setdefault(name, GaugeMetricFamily(name, text))
-        family.add_sample(name, self._labels | labels, value)
-
-    def state(self, name: str, text: str, value: str, known: tuple[str, ...], **labels: str) -> None:
-        """A sample for each state there is: 1 for the one that holds, 0 for the others."""
-        for state in dict.fromkeys((*known, value)):
-            self.gauge(name, text, float(state == value), **labels, state=state)
-
-    def counter(self, name: str, text: str, value: float, **labels: str) -> None:
-        """A sample of what only grows."""
-        family = self._families.setdefault(name, CounterMetricFamily(name, text))
-        family.add_sample(f"{name}_total", self._labels | labels, value)
-
-    def summary(self, name: str, text: str, count: int, total: float) -> None:
-        """How often something was, and how much it was altogether."""
-        family = self._families.setdefault(name, SummaryMetricFamily(name, text))
-        family.add_sample(f"{name}_count", self._labels, count)
-        family.add_sample(f"{name}_sum", self._labels, total)
 
 
 class FarmCollector(Collector):
@@ -77,9 +40,14 @@ class FarmCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         families = Families()
         for watch in self._farms:
-            _farm(families, watch)
+            if watch.kind == MIRROR:
+                mirror_metrics.collect(families, watch)
+            else:
+                _farm(families, watch)
         yield from families
-        yield GaugeMetricFamily("farm_health_farms", "Farms that are expected on this node.", len(list(self._farms)))
+        kinds = [watch.kind for watch in self._farms]
+        yield GaugeMetricFamily("farm_health_farms", "Farms that are expected on this node.", kinds.count(FARM))
+        yield GaugeMetricFamily("farm_health_mirrors", "Mirrors that are expected on this node.", kinds.count(MIRROR))
         yield GaugeMetricFamily("farm_health_connections", "Open HTTP connections.", len(self._crowd))
         yield CounterMetricFamily("farm_health_cpu_seconds", "User and system time taken.", time.process_time())
         yield GaugeMetricFamily("farm_health_resident_memory_bytes", "Resident memory.", _resident_bytes())
@@ -108,13 +76,13 @@ def _resident_bytes() -> int:
 def _farm(families: Families, watch: Watch) -> None:
     health = watch.health()
     status = watch.status if watch.fresh else None
-    families.about(watch.farm, watch.status["node"] if watch.status is not None else "")
+    families.about(farm=watch.name, node=watch.status["node"] if watch.status is not None else "")
     families.gauge("farmd_up", "Whether farmd has spoken within its lease.", float(status is not None))
     families.gauge("farmd_serves", "Whether clients may come here.", float(health.standing is Standing.SERVES))
     if status is not None:
         _node(families, status)
         _view(families, status)
-        _supervision(families, status)
+        supervision(families, status, "farmd")
         for owner, packets in sorted(watch.packets.packets.items()):
             families.counter("farmd_owner_packets", "Packets accepted here, by the owner of their bucket, since "
                              "farm-health listens.", packets, owner=owner)  # fmt: skip
@@ -157,14 +125,3 @@ def _view(families: Families, status: dict[str, Any]) -> None:
         if member["round_trip_ms"] is not None:
             families.gauge("farmd_heartbeat_round_trip_seconds", "Of heartbeats, smoothed.",
                            member["round_trip_ms"] / MS_PER_S, member=name)  # fmt: skip
-
-
-def _supervision(families: Families, status: dict[str, Any]) -> None:
-    for check in status["checks"]:
-        about = {"check": check["name"], "kind": check["kind"]}
-        families.state("farmd_check_state", "Result of a check, dampened.", check["state"], CHECK_STATES, **about)
-        families.gauge("farmd_check_duration_seconds", "Of its newest try.", check["took_ms"] / MS_PER_S, **about)
-    for service in status["services"]:
-        about = {"service": service["name"], "kind": service["kind"]}
-        families.state("farmd_service_state", "Where a service stands.", service["state"], SERVICE_STATES, **about)
-        families.gauge("farmd_service_restarts", "Restarts within restart_window_s.", service["restarts"], **about)

@@ -14,9 +14,9 @@ from starlette.routing import Route
 
 from healthcheck import detail
 from healthcheck.farms import Farms
-from healthcheck.health import Health, Standing
+from healthcheck.health import MIRROR, Health, Standing
 from healthcheck.settings import Settings
-from healthcheck.watch import Watch
+from healthcheck.watch import FARM, Watch
 
 DEGRADED = {"x-envoy-degraded": "true"}
 
@@ -41,13 +41,24 @@ class Pages:
         return self._live
 
     async def ready(self, request: Request) -> Response:
-        """Whether every farm on this node serves."""
+        """Whether every farm on this node serves, and every mirror that the other node does not serve."""
         return self._answer(request, self._farms.health(), list(self._farms))
 
     async def farm(self, request: Request) -> Response:
         """Whether one farm serves here."""
+        return self._one(request, FARM)
+
+    async def mirror(self, request: Request) -> Response:
+        """Whether one mirror serves here."""
+        return self._one(request, MIRROR)
+
+    async def module(self, request: Request) -> Response:
+        """Whether one farm or mirror serves here."""
+        return self._one(request, FARM, MIRROR)
+
+    def _one(self, request: Request, *kinds: str) -> Response:
         watch = self._farms.get(request.path_params["name"])
-        if watch is None:
+        if watch is None or (watch.heard and watch.kind not in kinds):
             raise HTTPException(404)
         return self._answer(request, watch.health(), [watch])
 
@@ -72,7 +83,8 @@ def application(farms: Farms, settings: Settings) -> Starlette:
         Route("/ready", pages.ready),
         Route("/live", pages.live),
         Route("/farm/{name}", pages.farm),
-        Route("/var/modules/{name}/ready.txt", pages.farm),
+        Route("/mirror/{name}", pages.mirror),
+        Route("/var/modules/{name}/ready.txt", pages.module),
     ]
     found = Starlette(routes=routes)
     found.router.redirect_slashes = False

@@ -1,4 +1,4 @@
-"""The command `farm-health`: the health page of all farms on this node."""
+"""The command `farm-health`: the health page of all farms and mirrors on this node."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def serve(wanted: Settings, prepared: Prepared) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_stop.set)
-    farms = Farms(run_folder(), wanted.farms, buckets=bool(wanted.metrics.port))
+    farms = Farms(run_folder(), wanted.farms, mirrors=wanted.mirrors, buckets=bool(wanted.metrics.port))
     crowd = Crowd()
     health = Http(pages.application(farms, wanted), crowd)
     scraped = Http(metrics.application(farms, crowd), crowd)
@@ -84,7 +84,7 @@ async def _keep_dates(*servers: Http) -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser("farm-health", description="The health page of the farms on this node.")
+    parser = argparse.ArgumentParser("farm-health", description="The health page of this node's farms and mirrors.")
     parser.add_argument("--config", type=Path, help=f"its TOML file (default: {settings.PATH}, if it is there)")
     parser.add_argument("--check-config", action="store_true", help="say whether the file is right, and do nothing")
     parser.add_argument("--log-level", choices=logs.LEVELS, default="info")

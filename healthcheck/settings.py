@@ -35,7 +35,7 @@ class Agent:
     """TCP, on the health page's addresses. HAProxy has no default for it."""
 
     farm: str = ""
-    """Which farm it is about. Empty: all on this node, and the worst of them counts."""
+    """Which farm or mirror it is about. Empty: all on this node, and the worst of them counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,9 @@ class Settings:
     """Farms that must be on this node: 503 from the start if one is not. A farm that has been here once since
     farm-health started is expected in any case; another name is 404.
     """
+
+    mirrors: tuple[str, ...] = ()
+    """The same for mirrors. Farms and mirrors on one node have different names."""
 
     drain_status: int = 503
     """What a page says while a drain or a planned stop is announced: 503, or 404, which HAProxy's

@@ -1,4 +1,4 @@
-"""One farm of this node, as its daemon tells it: a connection to the control socket, and what came over it last.
+"""One farm or mirror of this node, as its daemon tells it: a connection to the control socket, and its newest words.
 
 The daemon stamps every line with the machine's clock, so how fresh a line is does not depend on when it is read. A
 plain socket is used, since what has arrived must be at hand also when the loop is late: first read, then judge.
@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from healthcheck.health import Health, Standing, judge
+from healthcheck.health import MIRROR, Health, Standing, judge
 from healthcheck.tally import Tally
 
 LINE_BYTES_MAX = 1 << 20
@@ -22,15 +22,21 @@ PATIENCE_S = 1.0
 """How long a daemon that refused is left alone."""
 NS = 1_000_000_000
 
+FARM = "farm"
+DAEMONS = {FARM: "farmd", MIRROR: "mirrord"}
+
 log = logging.getLogger("farm-health")
 
 
 class Watch:
     """The connection is made by `connect` and made again after it has ended; nothing here ever waits."""
 
-    def __init__(self, path: Path, *, buckets: bool) -> None:
-        """buckets: whether packets are to be counted by the owner of their bucket, for metrics."""
+    def __init__(self, path: Path, kind: str = FARM, *, buckets: bool) -> None:
+        """kind: farm or mirror, as far as one can know before the daemon has told. buckets: whether packets are to be
+        counted by the owner of their bucket, for metrics.
+        """
         self.path = path
+        self.kind = kind
         self.status: dict[str, Any] | None = None
         """The newest, however old."""
         self.packets = Tally()
@@ -39,13 +45,22 @@ class Watch:
         self._received = bytearray()
         self._said_ns = 0
         self._health = Health(Standing.FAILS)
-        self._trouble = "farmd has not answered yet"
+        self._trouble = f"{DAEMONS[kind]} has not answered yet"
         self._retry_s = 0.0
         self._told: tuple[Standing, str] | None = None
 
     @property
-    def farm(self) -> str:
+    def name(self) -> str:
         return self.path.stem
+
+    @property
+    def heard(self) -> bool:
+        """Whether the daemon has ever told how it is, and with it of which kind."""
+        return self.status is not None
+
+    @property
+    def _daemon(self) -> str:
+        return DAEMONS[self.kind]
 
     @property
     def silence_s(self) -> float:
@@ -73,10 +88,10 @@ class Watch:
             connection.send(self._request)
         except OSError as error:
             connection.close()
-            self._trouble = f"farmd cannot be asked: {error.strerror}"
+            self._trouble = f"{self._daemon} cannot be asked: {error.strerror}"
             return
         self._socket = connection
-        self._trouble = "farmd is silent"
+        self._trouble = f"{self._daemon} is silent"
         asyncio.get_running_loop().add_reader(connection, self.read)
 
     def close(self) -> None:
@@ -99,14 +114,15 @@ class Watch:
             if chunk:
                 self._take(chunk)
             else:
-                self._give_up("farmd has ended")
+                self._give_up(f"{self._daemon} has ended")
 
     def remark(self) -> None:
         """A line in the log if the health is another one than at the last call."""
         health = self.health()
         told = (health.standing, health.reason)
         if told != self._told:
-            log.info("farm %s %s (%s)", self.farm, health.standing.name.lower(), health.reason or "all is well")
+            standing = health.standing.name.lower().replace("_", " ")
+            log.info("%s %s %s (%s)", self.kind, self.name, standing, health.reason or "all is well")
             self._told = told
 
     def _take(self, chunk: bytes) -> None:
@@ -117,9 +133,10 @@ class Watch:
             for line in lines:
                 self._hear(json.loads(line))
         except (ValueError, LookupError, TypeError, StopIteration, RecursionError):
-            self._give_up("farmd gives answers that cannot be understood; is it of another version?", PATIENCE_S)
+            why = f"{self._daemon} gives answers that cannot be understood; is it of another version?"
+            self._give_up(why, PATIENCE_S)
         if len(self._received) > LINE_BYTES_MAX:
-            self._give_up("farmd gives an answer without an end", PATIENCE_S)
+            self._give_up(f"{self._daemon} gives an answer without an end", PATIENCE_S)
 
     def _hear(self, said: dict[str, Any]) -> None:
         if not said["ok"]:
@@ -127,6 +144,7 @@ class Watch:
             return
         if "alive" not in said:
             self._health, self.status = judge(said), said
+            self.kind = MIRROR if said.get("kind") == MIRROR else FARM
             if "buckets" in said:
                 self.packets.add(said["buckets"]["owners"], said["buckets"]["packets"])
         self._said_ns = said["said_ns"]

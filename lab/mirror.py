@@ -30,6 +30,7 @@ from lab.waiting import until
 NODES = ("n1", "n2")
 EXAMPLES = CHECKOUT / "lab/examples"
 MIRRORD = "mirrord"
+PYTHON = f"{CHECKOUT}/.venv/bin/python"
 
 # A private /etc, so that each node has its own /etc/farmd, and a private /opt. What machine.py has bound into /etc
 # lies below the new mount and is put on it again.
@@ -206,7 +207,7 @@ class MirrorLab(Lab):
     def _start_mirrord(self, there: Machine, mirror: str) -> None:
         if there.service(f"{MIRRORD}.{mirror}"):
             raise LabError(f"mirrord runs {mirror} on {there.name} already")
-        command = [f"{CHECKOUT}/.venv/bin/mirrord", "--config", f"/etc/farmd/{mirror}.toml", "--node", there.name]
+        command = [PYTHON, "-m", "mirrord.program", "--config", f"/etc/farmd/{mirror}.toml", "--node", there.name]
         there.start_service(f"{MIRRORD}.{mirror}", command, self.state.log(self.log_name(there.name, mirror)))
 
     def _wait_answer(self, node: str, mirror: str) -> None:

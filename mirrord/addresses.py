@@ -47,7 +47,7 @@ class Lent:
         self._addresses = tuple(addresses)
         self._scope = scope
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
-        self._due_ns = 0
+        self._until_ns = self._due_ns = 0
 
     def close(self) -> None:
         """Lend no more; what is lent stays until its time is over."""
@@ -55,16 +55,18 @@ class Lent:
 
     def renew(self, until_ns: int) -> None:
         """Lend the addresses until this time of CLOCK_MONOTONIC, to the full second after it. The kernel is told when a
-        third of its time is over, not more often: it tells everybody who listens. OSError if it refuses.
+        third of its time is over, or when the time becomes shorter, not more often: it tells everybody who listens.
+        OSError if it refuses.
         """
         now_ns = time.monotonic_ns()
         lifetime_s = min(LIFETIME_MAX_S, math.ceil((until_ns - now_ns) / NS))
         if lifetime_s <= 0:
             self.remove()
-        elif now_ns >= self._due_ns:
+        elif now_ns >= self._due_ns or until_ns < self._until_ns:
             for address in self._addresses:
                 self._tell(_NEW, _CREATE | _REPLACE, address, _CACHEINFO.pack(0, lifetime_s, 0, 0))
             self._due_ns = now_ns + lifetime_s * NS // 3
+        self._until_ns = until_ns
 
     def remove(self) -> None:
         """Take them back now. One that is not there, or whose interface has gone, is no error."""

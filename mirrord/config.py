@@ -116,6 +116,11 @@ class Mirror:
     """
 
     @property
+    def resync_rate_bytes_s(self) -> int:
+        """The same in bytes a second."""
+        return round(self.resync_rate_mb_s * 1_000_000)
+
+    @property
     def vmac(self) -> bytes:
         """The mirror's virtual MAC, 6 bytes, the same on both nodes. Only where there are `vips`."""
         return virtual_mac(self.name, self.vips[0])

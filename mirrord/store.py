@@ -31,6 +31,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         """folder: the mirror's own, which is made if it is not there. MachineError if that is not possible."""
+        self.folder = folder
         self._path = folder / "state.json"
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store")  # a disk may take its time, the loop may not
         try:

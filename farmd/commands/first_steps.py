@@ -176,7 +176,7 @@ def _check_config(arguments: argparse.Namespace) -> int:
 
         links.interface_mac(config.farm.interface)
         machine.check(config.services, config.checks)
-        answer["node"] = identity.find_node(config, None).name
+        answer["node"] = identity.find_node(config.nodes, None).name
         text += f" This machine is {answer['node']}."
     print(json.dumps(answer) if arguments.json else text)
     return 0

@@ -6,6 +6,7 @@ A lock file is removed when its holder is done with it, so nothing is left in th
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import time
@@ -42,15 +43,25 @@ class Lock:
             if _is_file(fd, self.path):
                 break
             os.close(fd)  # its last holder removed the file while we waited for it
-        os.ftruncate(fd, 0)
-        os.write(fd, str(os.getpid()).encode())
         self._fd = fd
+        self.sign(os.getpid())
         return True
+
+    def sign(self, pid: int) -> None:
+        """Write into the file who holds the lock: this process, or a child that inherits it."""
+        os.ftruncate(self.fileno(), 0)
+        os.pwrite(self.fileno(), str(pid).encode(), 0)
 
     def fileno(self) -> int:
         """The descriptor that carries the lock: a child that inherits it prolongs the lock to its own end."""
         assert self._fd is not None, "the lock is not held"
         return self._fd
+
+    def holder(self) -> int:
+        """The process that holds the lock, if somebody does; 0 if the file does not say."""
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            return int(self.path.read_text())
+        return 0
 
     def release(self) -> None:
         """Let go, and remove the file."""
@@ -74,7 +85,7 @@ def hold_farm_lock(name: str) -> Lock:
     while not lock.take(wait=False):
         # Who only asks whether the daemon lives holds the lock for some microseconds; a daemon holds it for good.
         if time.monotonic() > deadline:
-            raise MachineError(f"farmd for farm {name} already runs here (pid {_holder(lock.path)})")
+            raise MachineError(f"a farm or mirror named {name} already runs here (pid {lock.holder() or 'unknown'})")
         time.sleep(_PROBE_S / 20)
     return lock
 
@@ -103,10 +114,3 @@ def _is_file(fd: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(fd), path.stat())
     except FileNotFoundError:
         return False
-
-
-def _holder(path: Path) -> str:
-    try:
-        return path.read_text() or "unknown"
-    except FileNotFoundError:
-        return "unknown"

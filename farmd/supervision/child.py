@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 
 from farmd.supervision.deaths import exited
 
@@ -22,15 +23,18 @@ class Child:
     until the kernel finds the time to run the child, which has an ordinary priority; fork(2) does not.
     """
 
-    def __init__(self, module: str) -> None:
-        """Starts it. OSError if there is no room for another process."""
+    def __init__(self, module: str, *, keeps: Sequence[int] = ()) -> None:
+        """Starts it. OSError if there is no room for another process.
+
+        keeps: descriptors that it inherits, such as a lock that it shall hold to its end.
+        """
         self.socket, theirs = socket.socketpair()
         with theirs:
             arguments = [sys.executable, "-P", "-m", module, "--fd", str(theirs.fileno())]
             environment = {name: value for name, value in os.environ.items() if name not in _NOT_FOR_CHILDREN}
             self.pid = os.fork()
             if self.pid == 0:
-                _become(theirs, arguments, environment)
+                _become((theirs.fileno(), *keeps), arguments, environment)
         self._pidfd = os.pidfd_open(self.pid)
 
     async def end(self, within_s: float) -> None:
@@ -53,10 +57,11 @@ class Child:
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
 
-def _become(theirs: socket.socket, arguments: list[str], environment: dict[str, str]) -> None:
+def _become(keeps: Sequence[int], arguments: list[str], environment: dict[str, str]) -> None:
     try:
         os.setsid()
-        theirs.set_inheritable(True)
+        for descriptor in keeps:
+            os.set_inheritable(descriptor, True)
         os.execve(arguments[0], arguments, environment)
     finally:
         os._exit(127)

@@ -3,8 +3,8 @@
 Two nodes in sync that part must not both go on without knowing. What can be known is when we sent the last message that
 the peer has heard (`confirmed_ns`, see farmd.core.evidence). So:
 
-- A node may act on the peer's silence only if the peer's last word confirmed a fresh one of ours. Else the peer may have
-  gone on without us before it fell silent: it did not hear us, or we stood still.
+- A node may act on the peer's silence only if the peer's last word confirmed a fresh one of ours. Else the peer may
+  have gone on without us before it fell silent: it did not hear us, or we stood still.
 - A node that hears a peer which does not hear it may be replaced from `confirmed_ns` + D on: its lease ends then.
 - With a witness, silence alone allows nothing: the witness must have answered after the suspicion time was over.
 """

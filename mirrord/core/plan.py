@@ -19,19 +19,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
-
-
-class Span(NamedTuple):
-    """A part of a file that is to be compared."""
-
-    node: int
-    start: int
-    end: int
-    """In bytes; `TO_THE_END` for however long the file is."""
-
-
-TO_THE_END = 1 << 63
 
 
 @dataclass(slots=True)
@@ -47,8 +34,7 @@ class Plan:
     _listed: dict[int, int] = field(default_factory=dict)
     """Folder -> how many of its listings are not answered."""
     _visited: set[int] = field(default_factory=set)
-    _spans: deque[Span] = field(default_factory=deque)
-    _in_spans: set[int] = field(default_factory=set)
+    _files: dict[int, set[int] | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.everything:
@@ -63,10 +49,14 @@ class Plan:
             self._unvisited.add(folder)
             self._waiting.append(folder)
 
-    def compare(self, node: int, start: int = 0, end: int = TO_THE_END) -> None:
-        """A part of a file is to be compared."""
-        self._spans.append(Span(node, start, end))
-        self._in_spans.add(node)
+    def compare(self, node: int, chunks: Iterable[int] | None = None) -> None:
+        """A file is to be compared: its attributes, its holes, and these 4 MiB pieces of it; None: all of them."""
+        if chunks is None:
+            self._files[node] = None
+            return
+        waiting = self._files.setdefault(node, set())
+        if waiting is not None:
+            waiting.update(chunks)
 
     def next_folder(self) -> int | None:
         """The folder to visit now. It stays unvisited until `listed`."""
@@ -76,9 +66,12 @@ class Plan:
                 return folder
         return None
 
-    def next_span(self) -> Span | None:
-        """The next part to compare; it is the caller's from here on."""
-        return self._spans.popleft() if self._spans else None
+    def next_file(self) -> tuple[int, set[int] | None] | None:
+        """The next file to compare, and what of it; it is the caller's from here on."""
+        if not self._files:
+            return None
+        node = next(iter(self._files))
+        return node, self._files.pop(node)
 
     def listed(self, folder: int) -> None:
         """The whole listing is in the stream."""
@@ -98,9 +91,14 @@ class Plan:
             self._visited.add(folder)
 
     def gone(self, node: int) -> None:
-        """The folder does not exist any more."""
+        """The object does not exist any more."""
         self._unvisited.discard(node)
         self._visited.discard(node)
+        self._files.pop(node, None)
+
+    @property
+    def files_left(self) -> int:
+        return len(self._files)
 
     @property
     def folders_left(self) -> int:
@@ -108,8 +106,8 @@ class Plan:
 
     @property
     def ended(self) -> bool:
-        """Everything is visited, and every part taken by `next_span`."""
-        return not (self.walking or self._unvisited or self._listed or self._spans)
+        """Everything is visited, and every file taken by `next_file`."""
+        return not (self.walking or self._unvisited or self._listed or self._files)
 
     # -- what may be sent ------------------------------------------------------------------------------------------------
 

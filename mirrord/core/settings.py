@@ -34,6 +34,8 @@ class Settings:
     """How long a planned switchover may take from when the application has ended; then it is taken back."""
     broken_ns: int = 300 * S
     """For how long a node on which the application could not be kept running is not given it again."""
+    retry_ns: int = 30 * S
+    """How long after a fault of its volume, or of an application that nobody else can run, a node tries again."""
     volume_silent_ns: int = 5 * S
     """A volume without a sign of life for so long, while it serves, hangs."""
     fingerprint: int = 0

@@ -41,6 +41,7 @@ class Volume:
         self.refusal = ""
         self.fault = ""
         """Why this node should not serve."""
+        self.fault_ns = now_ns
         self.mounted = False
         self.ready = False
         """Mounted, and it answers."""
@@ -56,6 +57,8 @@ class Volume:
         """The last link ended because the peer's disk could not carry out a change."""
         self.number = 0
         """The newest number of the stream, as told last."""
+        self.stuck = False
+        """It could not do what must be possible."""
         self.alive_ns = now_ns
         self.orders: deque[Order] = deque()
         """Given and not done."""
@@ -97,7 +100,7 @@ class Volume:
             case Refused(sentence):
                 self.refusal = sentence
             case Done():
-                self._done(self.orders.popleft(), report)
+                self._done(self.orders.popleft(), report, now_ns)
             case Verified():
                 self.orders = deque(order for order in self.orders if not isinstance(order, Verify))
             case Linked() if self.stream is not None:
@@ -107,15 +110,16 @@ class Volume:
                 self.alone = False
             case Unlinked(_, peer_disk) if self.stream is not None:
                 self._end_stream()
+                self.alone = False
                 self.lost_to_disk = peer_disk
             case LocalFault(sentence):
-                self.fault = sentence
+                self.fault, self.fault_ns = sentence, now_ns
             case Alive() | _:
                 pass
 
-    def _done(self, order: Order, done: Done) -> None:
+    def _done(self, order: Order, done: Done, now_ns: int) -> None:
         if done.failure:
-            self._failed(order, done.failure)
+            self._failed(order, done.failure, now_ns)
             return
         match order:
             case Serve():
@@ -123,7 +127,7 @@ class Volume:
             case Cover():
                 self.covered = True
             case Withdraw():
-                self.mounted = self.held = self.alone = False
+                self.mounted = self.ready = self.held = self.alone = False
                 self.covered = True
                 self.number = done.seq
             case GoAlone():
@@ -135,15 +139,16 @@ class Volume:
             case _:
                 pass
 
-    def _failed(self, order: Order, failure: str) -> None:
+    def _failed(self, order: Order, failure: str, now_ns: int) -> None:
         match order:
             case Lead() | Follow():
                 if self.stream == order:
                     self._end_stream()
-            case Verify():
+            case Verify() | Hold():
                 pass
             case _:
-                self.fault = failure
+                self.stuck = True
+                self.fault, self.fault_ns = failure, now_ns
 
     def _end_stream(self) -> None:
         self.stream = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from mirrord import orders
 from mirrord.orders import Alive, Order, Report
@@ -17,17 +17,24 @@ class Parent:
     """Both directions of the line."""
 
     def __init__(
-        self, line: socket.socket, loop: Loop, obey: Callable[[Order, int], None], gone: Callable[[], None]
+        self,
+        line: socket.socket,
+        loop: Loop,
+        obey: Callable[[Order, int], None],
+        gone: Callable[[], None],
+        received: bytes,
     ) -> None:
-        """obey: takes an order and its number; gone: called when the daemon has closed its end, or is no more."""
+        """obey: takes an order and its number; gone: called when the daemon has closed its end, or is no more;
+        received: what of the line has been read already."""
         line.setblocking(False)
         self._line = line
         self._loop = loop
         self._obey = obey
         self._gone = gone
-        self._received = b""
+        self._received = received
         self._unsent = bytearray()
         loop.watch(line.fileno(), self._receive)
+        loop.post(lambda: self._take(b""))
 
     def report(self, report: Report, number: int = 0) -> None:
         """Tells the daemon. `number` is that of the order which a Done answers."""
@@ -48,21 +55,20 @@ class Parent:
             self._loop.watch_room(self._line.fileno(), None)
 
     def _receive(self) -> None:
-        for order, number in self._orders():
-            self._obey(order, number)
-
-    def _orders(self) -> Iterator[tuple[Order, int]]:
         try:
             received = self._line.recv(orders.LINE_BYTES_MAX)
         except BlockingIOError:
             return
         except OSError:
             received = b""
-        if not received:
+        if received:
+            self._take(received)
+        else:
             self._gone()
-            return
+
+    def _take(self, received: bytes) -> None:
         *lines, self._received = (self._received + received).split(b"\n")
         for line in lines:
-            message, number = orders.decode(line)
-            assert isinstance(message, Order), f"{message} is no order"
-            yield message, number
+            order, number = orders.decode(line)
+            assert isinstance(order, Order), f"{order} is no order"
+            self._obey(order, number)

@@ -58,6 +58,28 @@ class Kind(IntEnum):
     """The secondary's: the FSYNC of this seq is on its disk."""
     FAILED = 32
     """The secondary's last: it could not carry out seq, and leaves; payload: why, UTF-8."""
+    IN_SYNC = 33
+    """The primary's: from here on it answers nothing that the secondary has not acknowledged."""
+    HINTS = 40
+    """Resync: where things that have moved are at the peer; payload: `mirrord.volume.moved.Notes`."""
+    LISTING = 41
+    """Resync: folder `node` is to be like the payload's entries; flags: those of `mirrord.volume.resync_records`."""
+    DIGESTS = 42
+    """Resync: how the content from offset on looks; payload: digests; flags: LOOK, or HOLE: none but zeros."""
+    ATTRIBUTES = 43
+    """Resync: what `node` is to be but for its content; payload: one entry."""
+    CANDIDATES = 44
+    """Resync: asks for what the peer's own journal says, and is answered by records of the same kind."""
+    FINISH = 45
+    """Resync: all names are right; what was put aside goes, and folders' times can be set after the answer."""
+    CHECKPOINT = 46
+    """All before it goes to the peer's disk, which is then answered by the same kind; offset: its number."""
+    LISTED = 47
+    """Answer to LISTING: payload: what the peer had to make, or what differs."""
+    COMPARED = 48
+    """Answer to DIGESTS: payload: which blocks differ."""
+    KEPT = 49
+    """Answer: offset: how many files of a diverged side were kept so far; payload: the folder."""
 
 
 CHOWN = 1

@@ -31,6 +31,8 @@ class ServedTree(Tree):
         """Known nodes with a suid or sgid bit: what a write or truncation by a user must clear."""
         self.bound: set[int] = set()
         """Nodes that the other end of the present link knows; to be cleared with each new link."""
+        self.gone: list[int] = []
+        """Nodes that it knows and that are not known here any more: it is to be told."""
         self.unsettled: dict[int, None] = {}
         """Nodes whose times have changed since they were last told to the peer."""
         self.note_mode(ROOT, syscalls.statx(root).mode)
@@ -56,11 +58,9 @@ class ServedTree(Tree):
         self.keep_open(node.id, descriptor)
         return node, found
 
-    def forget(self, node: int, lookups: int) -> list[Node]:
-        """The kernel has dropped so many lookups; the nodes that are known no more, descriptors closed."""
-        gone: list[Node] = []
-        self._unreference(self.node(node), lookups, gone)
-        return gone
+    def forget(self, node: int, lookups: int) -> None:
+        """The kernel has dropped so many lookups."""
+        self._unreference(self.node(node), lookups)
 
     def note_mode(self, node: int, mode: int) -> None:
         """Remember whether a node has bits that a write must clear."""
@@ -75,18 +75,19 @@ class ServedTree(Tree):
             self.privileged.add(found.ino)
         return node
 
-    def _unreference(self, node: Node, count: int, gone: list[Node]) -> None:
+    def _unreference(self, node: Node, count: int) -> None:
         node.references -= count
         if node.references > 0 or node.id == ROOT:
             return
-        del self.nodes[node.id]
-        self.release(node.id)
-        self.privileged.discard(node.id)
-        gone.append(node)
+        self.drop(node.id)
         for folder, _ in self.places(node):
-            self._unreference(folder, 1, gone)
+            self._unreference(folder, 1)
         self.aliases.pop(node.id, None)
-        node.parent = None
+        self.privileged.discard(node.id)
+        self.unsettled.pop(node.id, None)
+        if node.id in self.bound:
+            self.bound.discard(node.id)
+            self.gone.append(node.id)
 
     # -- names ---------------------------------------------------------------------------------------------------------
 
@@ -107,20 +108,18 @@ class ServedTree(Tree):
             aliases.append((folder, name))
         folder.references += 1
 
-    def displace(self, node: Node, folder: Node, name: bytes) -> list[Node]:
-        """The node has this name no more; the nodes that are known no more for it."""
+    def displace(self, node: Node, folder: Node, name: bytes) -> None:
+        """The node has this name no more."""
         places = self.places(node)
         if (folder, name) not in places:
-            return []
+            return
         places.remove((folder, name))
         node.parent, node.name = places[0] if places else (None, b"")
         if len(places) > 1:
             self.aliases[node.id] = places[1:]
         else:
             self.aliases.pop(node.id, None)
-        gone: list[Node] = []
-        self._unreference(folder, 1, gone)
-        return gone
+        self._unreference(folder, 1)
 
     def path_of(self, node: Node) -> bytes | None:
         """Relative to the root, b"" for the root itself; None if it has no name."""
@@ -142,9 +141,12 @@ class ServedTree(Tree):
 
         A node without a name that was not bound yet gives none: the peer cannot know it.
         """
-        if node == ROOT or node in self.bound:
+        if node in self.bound:
             return
         known = self.nodes[node]
+        if node == ROOT:
+            self.bound.add(node)
+            return
         if known.parent is None and not self._find_name(known):
             return
         folder = known.parent
@@ -175,17 +177,21 @@ class ServedTree(Tree):
             else:
                 yield folder, name
 
-    # -- losing names --------------------------------------------------------------------------------------------------
+    # -- changing names ------------------------------------------------------------------------------------------------
 
-    def victim(self, folder: int, name: bytes) -> tuple[Node, bool] | None:
-        """The known node that is about to lose this name, and whether it is its last one; None if it is not known.
+    def named(self, folder: int, name: bytes) -> tuple[Node | None, Attributes]:
+        """What has this name, and its node if it is known. Raises FileNotFoundError."""
+        found = syscalls.statx(self.descriptor(folder), name)
+        return self.nodes.get(found.ino), found
+
+    def victim(self, folder: int, name: bytes) -> tuple[Node | None, bool]:
+        """The known node that is about to lose this name, and whether it is its last one.
 
         The descriptor by which a node without a name is kept is open when this returns.
         """
-        found = syscalls.statx(self.descriptor(folder), name)
-        node = self.nodes.get(found.ino)
+        node, found = self.named(folder, name)
         if node is None:
-            return None
+            return None, False
         last = found.nlink == 1 or node.kind == DIRECTORY
         if last:
             self.descriptor(node.id)
@@ -197,3 +203,9 @@ class ServedTree(Tree):
             self.keep(node.id)
             self.unsettled.pop(node.id, None)
         self.displace(node, self.nodes[folder], name)
+
+    def moved(self, node: Node | None, old_folder: int, old: bytes, new_folder: int, new: bytes) -> None:
+        """A name was changed; of a node that is not known, nothing was."""
+        if node is not None:
+            self.place(node, self.nodes[new_folder], new)
+            self.displace(node, self.nodes[old_folder], old)

@@ -18,13 +18,18 @@ UNSENT_BYTES_MAX = 4 << 20
 """With more than this on its way, applications' requests are not taken any more."""
 
 RECEIVE_BYTES = 4 << 20
+
+PARTING_S = 2.0
+"""For a peer to end a link that is of no use any more."""
+
 _BUFFERS_MAX = 512
 """Of one sendmsg(2); the kernel's limit is 1,024 (UIO_MAXIOV)."""
 
-assert RECEIVE_BYTES >= PAYLOAD_BYTES_MAX + HEADER.size
+assert PAYLOAD_BYTES_MAX + HEADER.size <= RECEIVE_BYTES
 
-Taken = Callable[[int, int, int, int, int, int, memoryview], None]
-"""Takes kind, tree, flags, seq, node id, offset and payload; the payload is gone when it returns."""
+Take = Callable[[int, int, int, int, int, int, memoryview], None]
+"""Takes kind, tree, flags, seq, node id, offset and payload; the payload is gone when it returns. May raise
+StreamError."""
 
 
 class StreamError(Exception):
@@ -35,15 +40,23 @@ class Stream:
     """One greeted link."""
 
     def __init__(
-        self, channel: Channel, loop: Loop, take: Taken, taken: Callable[[], None], broken: Callable[[str], None]
+        self,
+        channel: Channel,
+        loop: Loop,
+        *,
+        take: Take,
+        taken: Callable[[], None],
+        room: Callable[[], None],
+        broken: Callable[[str], None],
     ) -> None:
-        """take: called for every record; taken: after each batch of them; broken: once, when the link has ended by
-        itself, with the reason."""
+        """take: called for every record; taken: after each batch of them; room: when it is full no more; broken: once,
+        with the reason, when the link has ended by itself."""
         self.sent_bytes = 0
         self._channel = channel
         self._loop = loop
         self._take = take
         self._taken = taken
+        self._room = room
         self._broken = broken
         self._gathered: list[Buffer] = []
         self._unsent: deque[memoryview] = deque()
@@ -51,6 +64,7 @@ class Stream:
         self._received = memoryview(bytearray(RECEIVE_BYTES))
         self._have = 0
         self._closed = False
+        self._parting = ""
         self._fd = channel.fileno()
         loop.watch(self._fd, self._receive)
 
@@ -59,11 +73,9 @@ class Stream:
         """Whether whoever can wait should."""
         return self.unsent_bytes > UNSENT_BYTES_MAX
 
-    def send(
-        self, kind: int, tree: int, flags: int, seq: int, node: int, offset: int, payload: Buffer = b""
-    ) -> None:
-        """Gathers a record. The payload must stay as it is until `flush`."""
-        self._gathered.append(HEADER.pack(len(payload), kind, tree, flags, seq, node, offset))
+    def gather(self, header: bytes, payload: Buffer) -> None:
+        """A record that is to leave with the next `flush`. The payload must stay as it is until then."""
+        self._gathered.append(header)
         if payload:
             self._gathered.append(payload)
 
@@ -96,6 +108,13 @@ class Stream:
             self._unsent.clear()
             self.unsent_bytes = 0
 
+    def part(self, reason: str) -> None:
+        """Takes nothing any more, and ends the link for this reason when the peer has, which was told why: closing it
+        before would make the kernel throw away what the peer has not read yet (RFC 2525, 2.17)."""
+        if not self._parting:
+            self._parting = reason
+            self._loop.after(PARTING_S, lambda: self._break(reason))
+
     def _keep(self, gathered: list[Buffer], sent: int) -> None:
         had_none = not self._unsent
         for buffer in gathered:
@@ -111,6 +130,12 @@ class Stream:
             self._loop.watch_room(self._fd, self._send_more)
 
     def _send_more(self) -> None:
+        was_full = self.full
+        self._send_unsent()
+        if was_full and not self.full:
+            self._room()
+
+    def _send_unsent(self) -> None:
         while self._unsent:
             buffers = [self._unsent[index] for index in range(min(len(self._unsent), _BUFFERS_MAX))]
             try:
@@ -145,20 +170,21 @@ class Stream:
             self._break(f"the link has failed ({error.strerror})")
             return False
         if not count:
-            self._break("the peer has ended the link")
+            self._break(self._parting or "the peer has ended the link")
             return False
+        if self._parting:
+            return True
         self._have += count
         try:
             self._take_whole_ones()
+            self._taken()
         except StreamError as error:
-            self._break(str(error))
-            return False
-        self._taken()
+            self.part(str(error))
         return not self._closed
 
     def _take_whole_ones(self) -> None:
         received, have, position, header_bytes = self._received, self._have, 0, HEADER.size
-        while have - position >= header_bytes and not self._closed:
+        while have - position >= header_bytes and not (self._closed or self._parting):
             size, kind, tree, flags, seq, node, offset = HEADER.unpack_from(received, position)
             if size > PAYLOAD_BYTES_MAX:
                 raise StreamError(f"the peer's record of {size} bytes is longer than any of ours")

@@ -219,7 +219,7 @@ def test_kept_for_a_successor() -> None:
 
 def test_a_second_daemon_of_the_farm_is_refused() -> None:
     with daemon() as (process, _):
-        with pytest.raises(MachineError, match=rf"farmd for farm web already runs here \(pid {process.pid}\)"):
+        with pytest.raises(MachineError, match=rf"a farm or mirror named web already runs here \(pid {process.pid}\)"):
             hold_farm_lock("web")
         assert farm_lock_is_held("web")
     assert left_behind() == {}

@@ -23,7 +23,7 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_one_holder_and_no_file_left(tmp_path: Path) -> None:
     lock = hold_farm_lock("web")
     assert farm_lock_is_held("web")
-    with pytest.raises(MachineError, match=rf"^farmd for farm web already runs here \(pid {os.getpid()}\)$"):
+    with pytest.raises(MachineError, match=rf"^a farm or mirror named web already runs here \(pid {os.getpid()}\)$"):
         hold_farm_lock("web")
     lock.release()
     assert not farm_lock_is_held("web")

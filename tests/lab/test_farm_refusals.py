@@ -81,7 +81,7 @@ def test_a_second_daemon_is_refused_and_disturbs_nothing(farm: Lab) -> None:
         done = run_farmd(farm, farm.state.config.read_text())
     assert done.returncode == 1
     pid = status(farm, "n2")["pid"]
-    assert done.stderr == f"farmd: farmd for farm web already runs here (pid {pid})\n"
+    assert done.stderr == f"farmd: a farm or mirror named web already runs here (pid {pid})\n"
     assert (traces(farm, "n2"), status(farm, "n2")["epoch"]) == before
     assert clients.failures == []
 

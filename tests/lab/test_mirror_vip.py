@@ -13,9 +13,9 @@ from typing import Any, Self
 
 import pytest
 
-from lab import services
+from lab.machine import CHECKOUT
 from lab.network import Lab
-from lab.topology import FAR, LAN
+from lab.topology import FAR, LAN, ROUTER
 from lab.waiting import until
 from tests.lab.test_topology import name
 
@@ -24,6 +24,11 @@ pytestmark = pytest.mark.needs_root
 VIP4, VIP6 = "10.0.0.200", "fd00::200"
 OTHER4 = "10.0.0.201"
 MODES = ("vmac", "alias")
+TRACES = """
+ip -o addr | sed 's/valid_lft.*//'; ip -6 route show table all | grep fd00::200
+bridge fdb show | sort; sysctl net.ipv4.conf.eth0.arp_ignore net.ipv4.conf.eth0.arp_announce
+ls -R /sys/fs/bpf; tc filter show dev eth0 ingress; ls /run/farmd
+"""
 PATIENCE_S = 10.0
 GONE_WITHIN_S = 5.0
 """LIFETIME_MAX_S, and time for the kernel to get round to it."""
@@ -33,9 +38,9 @@ class Holder:
     """A process in a node that has the addresses."""
 
     def __init__(self, lab: Lab, node: str, mode: str, *vips: str, mirror: str = "db") -> None:
-        python = f"{services.CHECKOUT}/.venv/bin/python"
+        python = f"{CHECKOUT}/.venv/bin/python"
         command = lab.machine(node).enter(
-            "env", f"PYTHONPATH={services.CHECKOUT}", python, "-m", "tests.lab.vip_holder", mirror, mode, *vips
+            "env", f"PYTHONPATH={CHECKOUT}", python, "-m", "tests.lab.vip_holder", mirror, mode, *vips
         )
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.lab, self.node, self.vips = lab, node, vips
@@ -97,10 +102,13 @@ def network() -> Iterator[Lab]:
 
 @contextlib.contextmanager
 def pair(lab: Lab, mode: str, *vips: str, mirror: str = "db") -> Iterator[tuple[Holder, Holder]]:
-    before = [_traces(lab, node) for node in ("n1", "n2")]
+    """Both nodes, with the addresses down; who remembers them from another mode has forgotten. They leave no trace."""
+    for place in (LAN, FAR, ROUTER, "n1", "n2"):
+        lab.exec(place, "ip", "neigh", "flush", "all")
+    before = [traces(lab, node) for node in ("n1", "n2")]
     with Holder(lab, "n1", mode, *vips, mirror=mirror) as one, Holder(lab, "n2", mode, *vips, mirror=mirror) as two:
         yield one, two
-    assert [_traces(lab, node) for node in ("n1", "n2")] == before
+    assert [traces(lab, node) for node in ("n1", "n2")] == before
 
 
 def asked(lab: Lab, place: str, vip: str, timeout_s: float = 1.0) -> str:
@@ -124,11 +132,9 @@ def has(lab: Lab, node: str, vip: str) -> bool:
     return f" {vip}/" in lab.exec(node, "ip", "addr").stdout
 
 
-def _traces(lab: Lab, node: str) -> list[str]:
+def traces(lab: Lab, node: str) -> list[str]:
     """Everything that must be as it was."""
-    look = "ip -o addr | sed 's/valid_lft.*//'; bridge fdb show; sysctl net.ipv4.conf.eth0.arp_ignore; ip maddr | grep -c fd00; "
-    look += "ls -R /sys/fs/bpf; tc filter show dev eth0 ingress; ls /run/farmd"
-    return lab.exec(node, "sh", "-c", look, check=False).stdout.splitlines()
+    return lab.exec(node, "sh", "-c", TRACES, check=False).stdout.splitlines()
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -204,8 +210,9 @@ def test_a_filter_of_a_frozen_daemon_closes_with_its_lease(network: Lab) -> None
 
 def test_mirrors_may_be_crossed_on_one_interface(network: Lab) -> None:
     with (
+        Holder(network, "n1", "vmac", OTHER4, mirror="files") as files1,
+        Holder(network, "n2", "vmac", OTHER4, mirror="files") as files2,
         pair(network, "vmac", VIP4, mirror="db") as (db1, db2),
-        pair(network, "vmac", OTHER4, mirror="files") as (files1, files2),
     ):
         db1.tell("up")
         files2.tell("up")
@@ -219,6 +226,7 @@ def test_mirrors_may_be_crossed_on_one_interface(network: Lab) -> None:
         files2.tell("down")
         files1.tell("up")
         assert asked(network, LAN, OTHER4) == "n1"
+        files1.tell("down")
 
 
 @pytest.mark.parametrize("vip", [VIP4, VIP6])
@@ -241,7 +249,7 @@ def test_an_ordinary_address_of_this_machine_is_refused(network: Lab) -> None:
 
 
 def test_what_an_earlier_run_left_is_gone_in_either_mode(network: Lab) -> None:
-    before = _traces(network, "n1")
+    before = traces(network, "n1")
     for earlier, later in (("vmac", "alias"), ("alias", "alias"), ("vmac", "vmac")):
         with Holder(network, "n1", earlier, VIP4, VIP6) as killed:
             killed.tell("up")
@@ -252,7 +260,7 @@ def test_what_an_earlier_run_left_is_gone_in_either_mode(network: Lab) -> None:
             assert not has(network, "n1", VIP6)
             holder.tell("up")
             wait_answer(network, LAN, VIP4, "n1")
-        assert _traces(network, "n1") == before
+        assert traces(network, "n1") == before
 
 
 def test_the_machines_own_connections_do_not_come_from_it(network: Lab) -> None:

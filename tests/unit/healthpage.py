@@ -12,7 +12,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,11 @@ uvloop.run(program.serve(wanted, program.prepare(wanted)))
 class FakeDaemon:
     """Says what it is told to, as farmd does; silent when `speaks` is false."""
 
-    def __init__(self, run: Any, path: Path) -> None:
+    def __init__(self, run: Any, path: Path, made: Callable[..., dict[str, Any]]) -> None:
         self.speaks = True
         self._run = run
-        self._said = status(lease_s=LEASE_S)
+        self._made = made
+        self._said = made(lease_s=LEASE_S)
         self._bell = asyncio.Event()
         self._server = ControlServer(path, self._handler)
         run(self._server.start())
@@ -60,10 +61,10 @@ class FakeDaemon:
                         await self._bell.wait()
 
     def say(self, **changes: Any) -> None:
-        """A status that differs in these from that of a farm in which all is well."""
+        """A status that differs in these from the one it says at first."""
 
         async def change() -> None:
-            self._said = status(lease_s=LEASE_S, **changes)
+            self._said = self._made(lease_s=LEASE_S, **changes)
             self._bell.set()
 
         self._run(change())
@@ -73,9 +74,10 @@ class FakeDaemon:
 
 
 @contextlib.contextmanager
-def daemon(folder: Path, farm: str = "web") -> Iterator[FakeDaemon]:
+def daemon(folder: Path, name: str = "web", made: Callable[..., dict[str, Any]] = status) -> Iterator[FakeDaemon]:
+    """made: makes its statuses; by default those of a farm in which all is well."""
     with loop_in_thread() as run:
-        fake = FakeDaemon(run, folder / f"{farm}.sock")
+        fake = FakeDaemon(run, folder / f"{name}.sock", made)
         try:
             yield fake
         finally:
@@ -135,6 +137,12 @@ class Page:
         """The first answer with that status."""
         until(lambda: self.get(path).status == wanted, f"{path} to answer {wanted}", timeout_s)
         return self.get(path)
+
+    @staticmethod
+    def wait_for(ask: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
+        """The first answer that is good."""
+        until(lambda: good(ask()), "a good answer", WAIT_S)
+        return ask()
 
 
 class Answer:

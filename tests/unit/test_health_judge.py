@@ -11,7 +11,7 @@ from healthcheck.health import Health, Standing, judge, together
 from healthcheck.tally import Tally
 from tests.unit.statuses import member, service, status
 
-SERVES, DRAINS, STOPPED, FAILS = Standing
+SERVES, DRAINS, STOPPED, FAILS, _ = Standing
 
 
 def alone(**changes: Any) -> list[dict[str, Any]]:
@@ -68,7 +68,7 @@ def test_several_farms_are_as_good_as_the_worst() -> None:
 
 
 def test_a_node_without_a_farm_serves_nobody() -> None:
-    assert together([]) == Health(FAILS, "no farm runs on this node")
+    assert together([]) == Health(FAILS, "no farm or mirror runs on this node")
 
 
 @pytest.mark.parametrize(

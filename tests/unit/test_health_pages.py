@@ -117,7 +117,7 @@ def test_a_farm_that_must_be_here_is_missed_from_the_start(tmp_path: Path) -> No
 def test_a_node_without_a_farm_is_not_ready(tmp_path: Path) -> None:
     with page(tmp_path) as shown:
         assert shown.get("/ready").status == 503
-        assert shown.agent() == "down #no farm runs on this node\n"
+        assert shown.agent() == "down #no farm or mirror runs on this node\n"
 
 
 # What changes.
@@ -335,7 +335,7 @@ def test_an_agent_for_one_farm(tmp_path: Path) -> None:
     with page(tmp_path, agents=agents) as shown:
         shown.wait(200)
         assert shown.agent(web_port) == "up ready 33%\n"
-        assert shown.agent(shop_port) == "down #there is no such farm on this node\n"
+        assert shown.agent(shop_port) == "down #there is no such farm or mirror on this node\n"
 
 
 def test_metrics(shown: Page, web: FakeDaemon) -> None:

@@ -1,0 +1,80 @@
+"""A mirror's metrics, from its newest status. A mirror that is silent keeps only `mirrord_up 0`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from healthcheck.families import MS_PER_S, Families, supervision
+from healthcheck.health import Standing
+from healthcheck.watch import Watch
+
+ROLES = ("STOP", "WAIT", "SECOND", "PRIM", "ALONE")
+READINESS = ("ready", "transient", "not-ready")
+CONDITIONS = ("blank", "insync", "alone", "outdated")
+BOUNDS_MS = [2**power / MS_PER_S for power in range(4, 25)]
+"""16 microseconds to 17 seconds: the buckets of a histogram must not come and go."""
+
+
+def collect(families: Families, watch: Watch) -> None:
+    """The samples of one mirror."""
+    health = watch.health()
+    status = watch.status if watch.fresh else None
+    families.about(mirror=watch.name, node=watch.status["node"] if watch.status is not None else "")
+    families.gauge("mirrord_up", "Whether mirrord has spoken within its lease.", float(status is not None))
+    families.gauge("mirrord_serves", "Whether clients may come here.", float(health.standing is Standing.SERVES))
+    if status is not None:
+        _role(families, status)
+        _replication(families, status["figures"])
+        _resync(families, status)
+        _contact(families, status)
+        supervision(families, status, "mirrord")
+
+
+def _role(families: Families, status: dict[str, Any]) -> None:
+    families.gauge("mirrord_info", "Version of mirrord.", 1, version=status["version"], vip_mode=status["vip_mode"])
+    families.state("mirrord_role", "What the node does.", status["role"], ROLES)
+    families.state("mirrord_readiness", "Whether it does what its role is for.", status["readiness"], READINESS)
+    families.state("mirrord_condition", "What it knows of its own data.", status["condition"], CONDITIONS)
+    families.gauge("mirrord_in_sync", "Whether all that is acknowledged is on both nodes.", float(status["in_sync"]))
+    families.gauge("mirrord_generation", "Number of the data's generation, which grows when a node serves alone.",
+                   int((status["generation"] or "0").partition(".")[0]))  # fmt: skip
+    diverged = status["diverged"]
+    families.gauge("mirrord_diverged_files", "Files of a lost side that were kept, and not yet looked at.",
+                   diverged["files"] if diverged is not None else 0)  # fmt: skip
+
+
+def _replication(families: Families, figures: dict[str, Any]) -> None:
+    families.gauge("mirrord_changes_per_second", "Changes to files that were answered.", figures["writes_s"])
+    families.gauge("mirrord_bytes_per_second", "Bytes written by the application.", figures["bytes_s"])
+    families.gauge("mirrord_lag_bytes", "Sent to the peer and not yet acknowledged.", figures["lag_bytes"])
+    families.gauge("mirrord_held_changes", "Changes that wait, because the peer is lost and nothing is decided.",
+                   figures["held"])  # fmt: skip
+    families.gauge("mirrord_dirty_zones", "Zones that would be compared after a crash.", figures["zones"])
+    counts = Counter(dict.fromkeys(BOUNDS_MS, 0))
+    counts.update({float(bound): count for bound, count in figures["latency_ms"]["histogram"].items()})
+    families.histogram("mirrord_change_duration_seconds", "From an application's change to its answer.",
+                       [(bound / MS_PER_S, counts[bound]) for bound in sorted(counts)])  # fmt: skip
+
+
+def _resync(families: Families, status: dict[str, Any]) -> None:
+    progress = status["progress"]
+    families.gauge("mirrord_resync_running", "Whether the peer is being brought up to date.", float(bool(progress)))
+    if progress is not None:
+        families.gauge("mirrord_resync_done_bytes", "Compared so far.", progress["done_bytes"])
+        families.gauge("mirrord_resync_total_bytes", "To be compared.", progress["total_bytes"])
+        families.gauge("mirrord_resync_sent_bytes", "Sent because they differed.", progress["sent_bytes"])
+
+
+def _contact(families: Families, status: dict[str, Any]) -> None:
+    for network in status["peer"]["networks"]:
+        if network["heard_ms_ago"] is not None:
+            families.gauge("mirrord_heartbeat_age_seconds", "Since the peer's last heartbeat.",
+                           network["heard_ms_ago"] / MS_PER_S, network=network["address"])  # fmt: skip
+    witness = status["witness"]
+    families.gauge("mirrord_witness_configured", "Whether there is a witness.", float(bool(witness["configured"])))
+    if witness["answered_ms_ago"] is not None:
+        families.gauge("mirrord_witness_age_seconds", "Since the last probe that it answered.",
+                       witness["answered_ms_ago"] / MS_PER_S)  # fmt: skip
+    if status["clocks_apart_s"] is not None:
+        families.gauge("mirrord_clocks_apart_seconds", "How far the peer's clock is ahead.", status["clocks_apart_s"])

@@ -1,0 +1,152 @@
+"""PRIM and ALONE: the node that serves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mirrord.core import ending
+from mirrord.core.contest import Part
+from mirrord.core.generations import Condition, Relation, relation
+from mirrord.core.machine import Application
+from mirrord.core.standing import Role, Word
+from mirrord.orders import Cut, GoAlone, Lead, Serve, Verify
+
+if TYPE_CHECKING:
+    from mirrord.core.role import Core
+
+
+# -- what to be --------------------------------------------------------------------------------------------------------
+
+
+def decide(core: Core, now_ns: int) -> None:
+    word = core.contact.word(now_ns)
+    if word is not None and core.verdict(word).part is Part.FOLLOW:
+        core.fence(f"{core.peer_name} has generation {word.state.generation}, which counts")
+    elif core.contact.cap_ns(now_ns, core.role) <= now_ns:
+        core.fence(f"{core.peer_name} may have stopped hearing this node")
+    elif core.machine.volume.fault and word is not None and ending.peer_is_ready(core, word):
+        core.fence(core.machine.volume.fault)
+    elif core.machine.writing is None:
+        if core.role is Role.PRIM:
+            _paired(core, now_ns, word)
+        else:
+            _alone(core, now_ns)
+        ending.consider(core, now_ns, word)
+
+
+def _paired(core: Core, now_ns: int, word: Word | None) -> None:
+    """PRIM without its stream, or without its peer: what it has acknowledged is on both, and nothing more is."""
+    if word is None:
+        _parted(core, now_ns)
+        return
+    if core.asks_since_ns is None and _without_stream(core, now_ns, word):
+        core.asks_since_ns = now_ns
+    if agreed(core, word):
+        core.go_alone(now_ns, f"{core.peer_name} is outdated")
+
+
+def _parted(core: Core, now_ns: int) -> None:
+    """The peer is silent, on every network."""
+    last = core.contact.peer.state
+    may_take_over = last is not None and last.role is Role.SECOND
+    if may_take_over and not core.contact.heard_to_the_end():
+        core.fence(f"{core.peer_name} may have stopped hearing this node before it fell silent")
+    elif core.contact.witnessed():
+        core.go_alone(now_ns, f"{core.peer_name} is silent")
+
+
+def _without_stream(core: Core, now_ns: int, word: Word) -> bool:
+    volume = core.machine.volume
+    if word.role in (Role.STOP, Role.WAIT) or (volume.stream is None and not core.fresh):
+        return True
+    return not volume.in_sync and now_ns - core.since_ns >= core.settings.handover_ns
+
+
+def agreed(core: Core, word: Word) -> bool:
+    """Whether the peer will not serve before it has heard from us that it may: it has durably no data that it would
+    serve with, it does not ask the same of us, and it said so after it had heard that it is asked. An older word would
+    not do: it might have come to be in sync since."""
+    if core.asks_since_ns is None or word.serves or word.storing or word.asks:
+        return False
+    return not word.state.may_serve and core.contact.confirmed_since(core.asks_since_ns)
+
+
+def _alone(core: Core, now_ns: int) -> None:
+    """In sync again, PRIM. The one that leads stores it first: until it has, its peer stays outdated, and so there is
+    never one that would go on alone at once and another that may take over.
+
+    A crash before it is stored: this node goes on alone. A crash after: both wait for each other, and this one leads.
+    """
+    if core.machine.volume.in_sync:
+
+        def then(stored_ns: int) -> None:
+            if core.role is Role.ALONE:
+                core.become(stored_ns, Role.PRIM, f"in sync with {core.peer_name}")
+
+        leader = core.state
+        core.machine.store(type(leader)(leader.generation, leader.history, Condition.INSYNC, served=True), then)
+
+
+# -- what to do --------------------------------------------------------------------------------------------------------
+
+
+def work(core: Core, now_ns: int) -> None:
+    machine, volume = core.machine, core.machine.volume
+    if volume.idle and not machine.replacing:
+        _steer(core, now_ns)
+    if volume.ready and volume.mounted:
+        machine.take_address()
+        if machine.application is Application.OFF and now_ns >= _next_try_ns(core):
+            machine.start_application()
+        elif machine.health.given_up:
+            machine.stop_application(force=True)
+
+
+def _next_try_ns(core: Core) -> int:
+    """Where nobody else can serve, an application that cannot be kept running is tried again and again."""
+    return core.broken_until_ns - core.settings.broken_ns + core.settings.retry_ns
+
+
+def _steer(core: Core, now_ns: int) -> None:
+    """The next order for a volume that has none."""
+    machine, volume = core.machine, core.machine.volume
+    word = core.contact.word(now_ns)
+    if not volume.mounted:
+        machine.order(Serve())
+    elif core.role is Role.ALONE and not volume.alone and not volume.in_sync:
+        machine.order(GoAlone())
+    elif core.role is Role.ALONE and volume.stream is not None and core.everything and not _compares_all(volume.stream):
+        machine.order(Cut())
+    elif volume.stream is None and word is not None and _follows(core, word) and (core.fresh or volume.alone):
+        _lead(core, word)
+
+
+def _compares_all(stream: object) -> bool:
+    return isinstance(stream, Lead) and stream.resync == "everything"
+
+
+def _follows(core: Core, word: Word) -> bool:
+    return word.role is Role.SECOND and word.follows == core.state.generation and not core.mismatch(word)
+
+
+def _lead(core: Core, word: Word) -> None:
+    """A peer that went apart, or whose past is not known, is compared as a whole: the journals do not say enough."""
+    apart = relation(core.state, word.state) is Relation.APART
+    known = not apart and word.state.generation.number > 0
+    generation = [core.state.generation.number, core.state.generation.node]
+    core.machine.order(Lead(generation, "journal" if known and not core.everything else "everything", keep=apart))
+    core.fresh = core.everything = False
+
+
+# -- what operators want -----------------------------------------------------------------------------------------------
+
+
+def compare_anew(core: Core) -> None:
+    """A pair in sync first parts: the peer is outdated before its data is touched."""
+    core.everything = True
+    if core.role is Role.PRIM:
+        core.machine.order(Cut())
+
+
+def verify(core: Core) -> None:
+    core.machine.order(Verify())

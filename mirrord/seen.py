@@ -1,0 +1,108 @@
+"""What a node has seen of its volume and its witness and only people ask for; no decision depends on it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from farmd.errors import MachineError
+from mirrord import orders
+from mirrord.figures import Figures
+from mirrord.orders import Alive, InSync, Kept, Progress, Report, Unlinked, Verified
+
+NS = 1_000_000_000
+KEPT = "diverged"
+"""Where the volume keeps what differs (mirrord.volume.diverged), a folder for each time."""
+
+
+class Seen:
+    """That of one daemon."""
+
+    def __init__(self, folder: Path) -> None:
+        """folder: the mirror's own."""
+        self._folder = folder
+        self.figures = Figures()
+        self.witness_ns: int | None = None
+        """When the witness answered last."""
+        self.verified: dict[str, Any] | None = None
+        """What the last Verify found, and when (Unix time, in seconds)."""
+        self.diverged: dict[str, Any] | None = None
+        """Where files of this node were kept when it had gone apart, how many (None: not known any more), and since
+        when (Unix time, in seconds). Until the folder is gone, or somebody says that they have looked.
+        """
+        self._progress: Progress | None = None
+        self._began_ns = 0
+        self._began_bytes = 0
+
+    def order(self, order: orders.Order) -> None:
+        """An order is on its way to the volume."""
+        if isinstance(order, orders.Lead | orders.Follow | orders.Verify):
+            self._progress = None
+
+    def take(self, report: Report) -> None:
+        """The volume has said something."""
+        match report:
+            case Alive(figures):
+                self.figures.take(figures)
+            case Progress():
+                if self._progress is None or report.done_bytes < self._progress.done_bytes:
+                    self._began_ns, self._began_bytes = time.monotonic_ns(), report.done_bytes
+                self._progress = report
+            case InSync() | Unlinked():
+                self._progress = None
+            case Verified(differing, count):
+                self._progress = None
+                self.verified = {"at": round(time.time(), 3), "differing": differing, "count": count}
+            case Kept(folder, files):
+                self.diverged = {"folder": folder, "files": files, "since": round(time.time(), 3)}
+
+    def lose(self) -> None:
+        """The volume has ended."""
+        self._progress = None
+        self.figures.forget()
+
+    def look_at_diverged(self) -> None:
+        """Whether files that were kept are still there. Slow: it asks a disk."""
+        kept = self._kept()
+        if not kept:
+            self.diverged = None
+        elif self.diverged is None or str(kept[-1]) != self.diverged["folder"]:
+            since = round(kept[-1].stat().st_mtime, 3)
+            self.diverged = {"folder": str(kept[-1]), "files": None, "since": since}
+
+    def looked(self) -> str:
+        """Somebody has looked at what was kept: it is put aside. Where it is now; MachineError if there is nothing."""
+        aside = self._folder / "looked-at"
+        try:
+            kept = self._kept()
+            aside.mkdir(mode=0o700, exist_ok=True)
+            for folder in kept:
+                folder.rename(aside / folder.name)
+        except OSError as error:
+            raise MachineError(f"{aside} cannot take what was kept: {error.strerror}") from None
+        if not kept:
+            raise MachineError("no files of a diverged side are kept here")
+        self.diverged = None
+        return str(aside)
+
+    def _kept(self) -> list[Path]:
+        try:
+            return sorted((self._folder / KEPT).iterdir())
+        except FileNotFoundError:
+            return []
+
+    def progress(self) -> dict[str, Any] | None:
+        """How far a resync or verify is, ready for JSON; None if there is none."""
+        if self._progress is None:
+            return None
+        passed_s = (time.monotonic_ns() - self._began_ns) / NS
+        done = self._progress.done_bytes - self._began_bytes
+        rate = done / passed_s if passed_s > 0 else 0.0
+        left = max(0, self._progress.total_bytes - self._progress.done_bytes)
+        return {
+            **asdict(self._progress),
+            "rate_bytes_s": round(rate),
+            "left_s": round(left / rate, 1) if rate > 0 else None,
+        }

@@ -1,0 +1,5 @@
+"""`python -m mirrord.volume`."""
+
+from mirrord.volume.program import main
+
+main()

@@ -1,0 +1,176 @@
+"""The file system that applications see: each request of the kernel is an answer, or a change to replicate first.
+
+Permissions, locks, page cache and names that were looked up are the kernel's; this node's own file system underneath
+decides everything else, its errors included. One small function an operation, in `capture_*.py`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+
+from mirrord.volume import (
+    capture_attributes,
+    capture_contents,
+    capture_directories,
+    capture_names,
+    capture_xattrs,
+    fuse_abi,
+)
+from mirrord.volume.fuse_abi import IN, OUT, WRITE_KILL_SUIDGID, WRITTEN_OUT, Op
+from mirrord.volume.records import Record
+from mirrord.volume.replicating import Replicator
+from mirrord.volume.request import Request
+from mirrord.volume.served_tree import ServedTree
+from mirrord.volume.tree import UnknownNode
+
+Operation = Callable[["Capture", Request], bytes | None]
+"""Returns the answer, or None if it comes from elsewhere, later or never."""
+
+_BACKGROUND_MAX = 256
+"""Reads ahead and asynchronous direct requests that the kernel has under way at once."""
+
+_WRITE = int(Op.WRITE)
+_GONE = (errno.ENOENT, errno.ENODEV)
+"""Of an answer: the request was given up, or the mount was."""
+
+
+class Capture:
+    """One mounted tree. device: the /dev/fuse descriptor of its mount, not blocking, and the caller's."""
+
+    def __init__(self, tree: ServedTree, replicator: Replicator, device: int) -> None:
+        self.tree = tree
+        self.replicator = replicator
+        self.device = device
+
+    # -- requests ------------------------------------------------------------------------------------------------------
+
+    def handle(self, message: memoryview) -> None:
+        """One request, whole. It may be answered when this returns, or later by the replicator."""
+        length, op, unique, node, uid, gid, _, _, _ = IN.unpack_from(message)
+        try:
+            if op == _WRITE:
+                self._write(message, unique, node)
+                return
+            request = Request(unique, node, uid, gid, message[IN.size : length], message[:length])
+            reply = _OPERATIONS.get(op, _unknown)(self, request)
+        except OSError as error:
+            self.fail(unique, error.errno or errno.EIO)
+        except UnknownNode:
+            self.fail(unique, errno.ESTALE)
+        else:
+            if reply is not None:
+                self.answer(unique, reply)
+        self.tree.trim()
+        if self.tree.gone:
+            self._tell_gone()
+
+    def _write(self, message: memoryview, unique: int, node: int) -> None:
+        _, offset, size, flags, _, _, _ = fuse_abi.WRITE_IN.unpack_from(message, IN.size)
+        replicator = self.replicator
+        if not replicator.admits(self, node, offset, size):
+            replicator.park(self, message[: _CONTENT_AT + size])
+            return
+        if flags & WRITE_KILL_SUIDGID and node in self.tree.privileged:
+            replicator.catch_up()
+            self.change(capture_attributes.clear_privileges(self, node))
+        self.tree.unsettled[node] = None
+        replicator.write(self, node, offset, message[_CONTENT_AT : _CONTENT_AT + size], unique)
+
+    def admitted(self, request: Request, *ranges: tuple[int, int, int]) -> bool:
+        """May these be changed now: (node, offset, length)? If not, the request comes again. Changes begin with this."""
+        self.replicator.catch_up()
+        # All are asked, so that marking begins for all of them at once.
+        if all([self.replicator.admits(self, *touched) for touched in ranges]):
+            return True
+        self.replicator.park(self, request.message)
+        return False
+
+    def change(self, record: Record | None, request: Request | None = None, reply: bytes = b"") -> None:
+        """A change was made here: replicate it, then answer the request, if one waits for it."""
+        if record is not None:
+            self.replicator.change(self, record, request.unique if request else 0, reply)
+
+    # -- times ---------------------------------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Tell the peer the times of everything that has changed since the last settling."""
+        for node in tuple(self.tree.unsettled):
+            self.settle_node(node)
+
+    def settle_node(self, node: int) -> None:
+        """The same for one node."""
+        if node in self.tree.unsettled:
+            self.replicator.catch_up()
+            del self.tree.unsettled[node]
+            self.change(capture_attributes.times(self.tree, node))
+
+    def _tell_gone(self) -> None:
+        for node in self.tree.gone:
+            self.replicator.forgotten(self, node)
+        self.tree.gone.clear()
+
+    # -- answers -------------------------------------------------------------------------------------------------------
+
+    def answer(self, unique: int, reply: bytes) -> None:
+        """The request is done."""
+        self._reply(OUT.pack(OUT.size + len(reply), 0, unique), reply)
+
+    def written(self, unique: int, size: int) -> None:
+        """The write is done."""
+        self._reply(WRITTEN_OUT.pack(WRITTEN_OUT.size, 0, unique, size, 0))
+
+    def fail(self, unique: int, code: int) -> None:
+        """The request has failed with this errno."""
+        self._reply(fuse_abi.failed(unique, code))
+
+    def _reply(self, *pieces: bytes) -> None:
+        try:
+            os.writev(self.device, pieces)
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise
+
+
+_CONTENT_AT = IN.size + fuse_abi.WRITE_IN.size
+
+
+def _initialise(capture: Capture, request: Request) -> bytes:
+    """The first request: both sides say what they can do."""
+    major, minor, readahead, offered = fuse_abi.INIT_IN.unpack_from(request.body)
+    if major != fuse_abi.MAJOR or minor < fuse_abi.MINOR_MIN or fuse_abi.NEEDED & ~offered:
+        raise OSError(errno.EPROTO, "this kernel's FUSE is too old")
+    return fuse_abi.INIT_OUT.pack(
+        fuse_abi.MAJOR, min(minor, fuse_abi.MINOR), readahead, fuse_abi.WANTED & offered, _BACKGROUND_MAX,
+        _BACKGROUND_MAX * 3 // 4, fuse_abi.WRITE_BYTES_MAX, 1, fuse_abi.WRITE_BYTES_MAX // fuse_abi.PAGE_BYTES, 0, 0,
+        0, 0,
+    )  # fmt: skip
+
+
+def _unknown(capture: Capture, request: Request) -> bytes:
+    """ENOSYS makes the kernel do without: opens and closes (it then keeps the cache), creating and opening in one
+    (it makes, then opens), flushing, copying ranges (it reads and writes)."""
+    raise OSError(errno.ENOSYS, "not served")
+
+
+def _nothing(capture: Capture, request: Request) -> bytes:
+    return b""
+
+
+def _no_answer(capture: Capture, request: Request) -> None:
+    return None
+
+
+_OPERATIONS: dict[int, Operation] = {
+    Op.INIT: _initialise,
+    Op.RELEASE: _nothing,
+    Op.RELEASEDIR: _nothing,
+    Op.DESTROY: _nothing,
+    Op.INTERRUPT: _no_answer,
+    **capture_names.OPERATIONS,
+    **capture_attributes.OPERATIONS,
+    **capture_contents.OPERATIONS,
+    **capture_directories.OPERATIONS,
+    **capture_xattrs.OPERATIONS,
+}

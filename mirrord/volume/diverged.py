@@ -1,0 +1,174 @@
+"""What a node that served apart loses to its peer's data is kept, until someone has looked.
+
+Both nodes served without each other, one of them won, and the other one is made like it. Before a file of the loser is
+overwritten or removed it goes into a folder named after the time, beside the journal:
+
+    diverged/2026-11-21T14-03-59/0/path/of/the/file      0: the first directory of the configuration
+
+A thing that is removed is renamed into it where both are on one file system, else copied. A file that is overwritten
+is copied, which costs nothing where the file system can share blocks (XFS, Btrfs: FICLONE). Nothing is overwritten
+whose copy is not complete: when the file system of the folder has no room for it, the resync ends with a sentence, the
+data stays as it is, and the next attempt goes on from there. `RESERVE_BYTES` stay free in any case, since the journal
+lives beside. The folder is the sign that someone has to look: status shows it as long as it exists, and removing or
+renaming it ends that.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import stat
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from mirrord.volume.resync_listing import read_xattrs
+from mirrord.volume.resync_staging import remove
+
+FOLDER = "diverged"
+RESERVE_BYTES = 64 << 20
+_FICLONE = 0x4004_9409
+_PIECE_BYTES = 16 << 20
+
+
+class KeepingError(ValueError):
+    """What differs cannot be kept; one plain sentence."""
+
+
+class Keeper:
+    """One resync's folder; it is made with the first thing that is kept."""
+
+    def __init__(self, state: Path, tree: int, folder: Path | None = None) -> None:
+        """state: the volume's own folder; tree: which directory; folder: the one that another tree's keeper has."""
+        self.folder = folder or state / FOLDER / time.strftime("%Y-%m-%dT%H-%M-%S")
+        self.files = 0
+        self._root = self.folder / str(tree)
+
+    def copy(self, folder_fd: int, name: bytes, path: bytes) -> None:
+        """A thing is about to be overwritten. Raises KeepingError."""
+        target = self._target(path)
+        if target is not None:
+            self._copy(folder_fd, name, target)
+            self._count(target)
+
+    def copy_open(self, fd: int, path: bytes) -> None:
+        """The open file is about to be overwritten. Raises KeepingError."""
+        proc_fd = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            self.copy(proc_fd, b"%d" % fd, path)
+        finally:
+            os.close(proc_fd)
+
+    def leave(self, folder_fd: int, name: bytes, path: bytes) -> None:
+        """A thing goes, with all that is in it. Raises KeepingError."""
+        target = self._target(path)
+        if target is not None:
+            try:
+                os.rename(name, target, src_dir_fd=folder_fd)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise _no_room(error) from error
+                self._copy(folder_fd, name, target)
+            self._count(target)
+        with suppress(FileNotFoundError):
+            remove(folder_fd, name)
+
+    def _target(self, path: bytes) -> bytes | None:
+        """Where it goes; None: it is there already, from a resync that was cut off."""
+        target = os.path.join(os.fsencode(self._root), path)
+        try:
+            os.makedirs(os.path.dirname(target), 0o700, exist_ok=True)
+        except OSError as error:
+            raise _no_room(error) from error
+        return None if os.path.lexists(target) else target
+
+    def _count(self, target: bytes) -> None:
+        if os.path.isdir(target) and not os.path.islink(target):
+            self.files += sum(len(files) for _, _, files in os.walk(target))
+        else:
+            self.files += 1
+
+    def _copy(self, folder_fd: int, name: bytes, target: bytes) -> None:
+        source = b"/proc/self/fd/%d/%s" % (folder_fd, name)
+        beside = target + b".incomplete"
+        try:
+            mode = os.lstat(source).st_mode
+            if stat.S_ISDIR(mode):
+                shutil.copytree(source, beside, symlinks=True, copy_function=_copy_thing)
+            else:
+                _copy_thing(source, beside)
+            os.rename(beside, target)
+        except (OSError, shutil.Error) as error:
+            with suppress(OSError):
+                parent = os.open(os.path.dirname(beside), os.O_RDONLY | os.O_DIRECTORY)
+                try:
+                    remove(parent, os.path.basename(beside))
+                finally:
+                    os.close(parent)
+            raise _no_room(error) from error
+
+
+def unseen(state: Path) -> list[Path]:
+    """The folders that nobody has cleared yet, oldest first."""
+    try:
+        return sorted(path for path in (state / FOLDER).iterdir() if path.is_dir())
+    except FileNotFoundError:
+        return []
+
+
+def _copy_thing(source: bytes | str, target: bytes | str) -> None:
+    source, target = os.fsencode(source), os.fsencode(target)
+    status = os.lstat(source)
+    if stat.S_ISREG(status.st_mode):
+        _copy_content(source, target, status)
+    elif stat.S_ISLNK(status.st_mode):
+        os.symlink(os.readlink(source), target)
+    else:
+        os.mknod(target, status.st_mode, status.st_rdev)
+    os.chown(target, status.st_uid, status.st_gid, follow_symlinks=False)
+    if not stat.S_ISLNK(status.st_mode):
+        os.chmod(target, stat.S_IMODE(status.st_mode))
+    for name, value in read_xattrs(source, follow=False):
+        with suppress(OSError):
+            os.setxattr(target, name, value, follow_symlinks=False)
+    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=False)
+
+
+def _copy_content(source: bytes, target: bytes, status: os.stat_result) -> None:
+    """Shared where that can be, else copied without its holes; on the disk when this returns."""
+    with open(source, "rb") as reader, open(target, "wb") as writer:
+        try:
+            fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
+        except OSError:
+            _require_room(writer.fileno(), status.st_blocks * 512)
+            _copy_extents(reader.fileno(), writer.fileno(), status.st_size)
+        os.fsync(writer.fileno())
+
+
+def _copy_extents(reader: int, writer: int, size: int) -> None:
+    os.ftruncate(writer, size)
+    at = 0
+    while at < size:
+        try:
+            at = os.lseek(reader, at, os.SEEK_DATA)
+        except OSError:
+            return  # nothing but a hole follows
+        end = os.lseek(reader, at, os.SEEK_HOLE)
+        while at < end:
+            copied = os.copy_file_range(reader, writer, min(end - at, _PIECE_BYTES), at, at)
+            if copied == 0:
+                return
+            at += copied
+
+
+def _require_room(fd: int, size: int) -> None:
+    free = os.fstatvfs(fd)
+    if free.f_bavail * free.f_frsize < size + RESERVE_BYTES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _no_room(error: Exception) -> KeepingError:
+    reason = getattr(error, "strerror", None) or "some of it cannot be copied"
+    return KeepingError(f"this node's diverged files cannot be kept before they are overwritten: {reason}")

@@ -1,0 +1,94 @@
+"""The payloads of resync's records, and their flags."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+FIRST = 1
+"""LISTING: the folder's listing begins (anew)."""
+LAST = 2
+"""LISTING, CANDIDATES: it ends; a folder's names that were not in it are to go."""
+LOOK = 4
+"""LISTING, DIGESTS, ATTRIBUTES: repair nothing, tell what differs."""
+HOLE = 8
+"""DIGESTS: payload is a length, and there is nothing but zeros."""
+KEEP = 16
+"""CANDIDATES, when asking: what differs is kept before it is overwritten. Answering: the journal is not believed."""
+BASE = 32
+"""CHECKPOINT: both sides are equal; forget the journal, and count from the payload's base."""
+
+LENGTH = struct.Struct("<Q")
+_CANDIDATE = struct.Struct("<BHI")
+_MADE = struct.Struct("<II")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A thing in the peer's tree that may differ: its own journal says so."""
+
+    path: bytes
+    folder: bool
+    chunks: tuple[int, ...] = ()
+    """Of a file: which 4 MiB of it."""
+
+    def pack(self) -> bytes:
+        head = _CANDIDATE.pack(self.folder, len(self.path), len(self.chunks))
+        return head + self.path + struct.pack(f"<{len(self.chunks)}Q", *self.chunks)
+
+
+def unpack_candidates(payload: bytes) -> Iterator[Candidate]:
+    at = 0
+    while at < len(payload):
+        folder, path_bytes, count = _CANDIDATE.unpack_from(payload, at)
+        at += _CANDIDATE.size
+        path, at = payload[at : at + path_bytes], at + path_bytes
+        yield Candidate(path, bool(folder), struct.unpack_from(f"<{count}Q", payload, at))
+        at += 8 * count
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a listing."""
+
+    new_folders: tuple[int, ...] = ()
+    new_files: tuple[int, ...] = ()
+    """Made empty, or of content that nobody has compared."""
+    differing: tuple[bytes, ...] = ()
+    """Only if nothing was to be repaired: names that differ, with a word of how behind a NUL."""
+
+    def pack(self) -> bytes:
+        nodes = (*self.new_folders, *self.new_files)
+        head = _MADE.pack(len(self.new_folders), len(self.new_files))
+        return head + struct.pack(f"<{len(nodes)}Q", *nodes) + b"".join(pack_strings(self.differing))
+
+    @classmethod
+    def unpack(cls, payload: bytes) -> Outcome:
+        folders, files = _MADE.unpack_from(payload)
+        nodes = struct.unpack_from(f"<{folders + files}Q", payload, _MADE.size)
+        rest = payload[_MADE.size + 8 * len(nodes) :]
+        return cls(nodes[:folders], nodes[folders:], tuple(unpack_strings(rest)))
+
+
+def pack_strings(strings: Iterable[bytes]) -> Iterator[bytes]:
+    for string in strings:
+        yield struct.pack("<H", len(string)) + string
+
+
+def unpack_strings(content: bytes) -> Iterator[bytes]:
+    at = 0
+    while at < len(content):
+        (size,) = struct.unpack_from("<H", content, at)
+        at += 2 + size
+        yield content[at - size : at]
+
+
+def pack_blocks(numbers: Iterable[int]) -> bytes:
+    """Which of a piece's at most 64 blocks."""
+    return sum(1 << number for number in numbers).to_bytes(8, "little")
+
+
+def unpack_blocks(payload: bytes) -> list[int]:
+    bits = int.from_bytes(payload[:8], "little")
+    return [number for number in range(64) if bits >> number & 1]

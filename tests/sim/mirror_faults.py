@@ -1,0 +1,41 @@
+"""What may go wrong in a simulated mirror."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """What may go wrong, as probabilities for each message or as rates for each simulated second."""
+
+    loss: float = 0.0
+    duplication: float = 0.0
+    replays: float = 0.0
+    """Probability that somebody records a heartbeat and sends it again up to 3 s later, true to the byte."""
+    delay_ms_max: float = 2.0
+    slow_delivery: float = 0.0
+    """Probability of a delay of up to 300 ms (reorders, too)."""
+    jitter_ms_max: float = 3.0
+    """How late a daemon wakes up."""
+    slow_work: float = 0.0
+    """Probability that an order, a store, or a start or stop of the application takes up to 2 s."""
+    cuts: float = 0.0
+    """One direction of one network."""
+    partitions: float = 0.0
+    """All networks."""
+    freezes: float = 0.0
+    """Of a daemon alone, or of a whole node."""
+    crashes: float = 0.0
+    """Of a daemon; its volume fences itself."""
+    power_cuts: float = 0.0
+    volume_deaths: float = 0.0
+    volume_hangs: float = 0.0
+    witness_cuts: float = 0.0
+    """A node that the witness does not answer for a while."""
+    disk_faults: float = 0.0
+    """A volume that says that its disk does not do what it must."""
+    applications: float = 0.0
+    """An application that cannot be kept running on a node."""
+    orders: float = 0.0
+    """Of an operator."""
