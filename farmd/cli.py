@@ -7,7 +7,7 @@ import json
 import os
 import sys
 
-from farmd.commands import first_steps, look, services, steer, top
+from farmd.commands import first_steps, look, mirrors, services, steer, top
 from farmd.commands.asking import Run, Verbs
 from farmd.errors import FarmError
 
@@ -30,9 +30,10 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("farmctl", description="Look at a farm and steer it, from any of its nodes.")
+    what = "Look at farms and mirrors and steer them, from any of their nodes."
+    parser = argparse.ArgumentParser("farmctl", description=what)
     verbs = Verbs(parser)
-    for kind in (look, top, steer, services, first_steps):
+    for kind in (look, top, steer, mirrors, services, first_steps):
         kind.add(verbs)
     return parser
 

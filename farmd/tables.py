@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
+
+from farmd.tui.numbers import rate, size
 
 PIPED_WIDTH = 250
 
@@ -24,6 +27,12 @@ STATUS_STYLES = {
     "stopped": "bold red",
     "passing": "green",
     "failing": "bold red",
+    "PRIM": "green",
+    "SECOND": "green",
+    "ALONE": "yellow",
+    "WAIT": "bold red",
+    "STOP": "dim",
+    "outdated": "yellow",
 }
 
 
@@ -50,6 +59,21 @@ def status(answer: dict[str, Any]) -> RenderableType:
     return Group(*parts, _counters(answer))
 
 
+def mirror(answer: dict[str, Any]) -> RenderableType:
+    """The mirror in a few lines: its two nodes, what is written, who hears whom, what this node runs."""
+    parts: list[RenderableType] = [_mirror_head(answer), _pair(answer)]
+    if answer["progress"] is not None:
+        parts.append(_progress(answer["progress"], "verify" if answer["in_sync"] else "resync"))
+    parts += [_writing(answer["figures"]), _heard(answer)]
+    if answer["services"]:
+        parts.append(_services(answer["services"]))
+    failing = [check for check in answer["checks"] if check["state"] == "failing"]
+    if failing:
+        parts.append(_checks(failing))
+    parts += [Text.assemble((label, "bold red"), _plain(text)) for label, text in _troubles(answer)]
+    return Group(*parts, _counters(answer))
+
+
 def checks(answer: dict[str, Any]) -> RenderableType:
     """The services, then every check with its newest result."""
     if not answer["checks"]:
@@ -60,7 +84,10 @@ def checks(answer: dict[str, Any]) -> RenderableType:
 
 def events(answer: dict[str, Any]) -> RenderableType:
     """A line for each transition."""
-    lines = [f"{_clock(event['time'])}  {event['epoch']:>6}  {_plain(event['text'])}" for event in answer["events"]]
+    lines = [
+        f"{_clock(event['time'])}  {event.get('epoch') or event['generation']:>6}  {_plain(event['text'])}"
+        for event in answer["events"]
+    ]
     return Text("\n".join(lines) or "nothing has happened", overflow="fold")
 
 
@@ -92,6 +119,87 @@ def _head(answer: dict[str, Any]) -> Text:
     if answer["moving"]:
         text.append(f"  {answer['moving']} buckets moving")
     return text
+
+
+def _mirror_head(answer: dict[str, Any]) -> Text:
+    text = Text()
+    text.append(f"mirror {answer['mirror']}", style="bold")
+    if answer["vips"]:
+        text.append(f"  {', '.join(answer['vips'])}  on {answer['interface']}  {answer['vip_how']}")
+    text.append(f"  ack {answer['ack']}")
+    for directory in answer["directories"]:
+        text.append("\n  ").append_text(_plain(directory))
+    text.append(f"\nthis is {answer['node']}", style="bold")
+    text.append(f"  {answer['role']}", style=STATUS_STYLES.get(answer["role"], ""))
+    text.append(f"  {answer['readiness']}", style="" if answer["readiness"] == "ready" else "yellow")
+    return text.append(*("  in sync", "green") if answer["in_sync"] else ("  not in sync", "yellow"))
+
+
+def _pair(answer: dict[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("node", "role", "data", "generation", "heard"):
+        table.add_column(heading)
+    peer = answer["peer"]
+    table.add_row(*_side(answer["node"], answer, "this node"))
+    table.add_row(*_side(peer["name"], peer, _ago(peer["heard_ms_ago"])))
+    return table
+
+
+def _side(name: str, of: dict[str, Any], heard: str) -> list[str | Text]:
+    """What is known of one of the two nodes."""
+    role, condition = of["role"] or "silent", of["condition"] or "unknown"
+    return [
+        name,
+        Text(role, style=STATUS_STYLES.get(role, "")),
+        Text(condition, style=STATUS_STYLES.get(condition, "")),
+        of["generation"] or "none",
+        heard,
+    ]
+
+
+def _progress(progress: dict[str, Any], what: str) -> Text:
+    """How far a resync or verify is."""
+    part = 100 * progress["done_bytes"] / progress["total_bytes"] if progress["total_bytes"] else 100.0
+    left = "" if progress["left_s"] is None else f", {progress['left_s']:.0f} s left"
+    text = f"{what}: {part:.1f} % of {size(progress['total_bytes'])}, "
+    text += f"{size(progress['rate_bytes_s'])}/s, {size(progress['sent_bytes'])} sent{left}"
+    return Text(text, style="yellow")
+
+
+def _writing(figures: dict[str, Any]) -> Text:
+    latency = figures["latency_ms"]
+    text = Text(f"writes: {rate(figures['writes_s'])}/s, {size(figures['bytes_s'])}/s")
+    if latency["p50"] is not None:
+        text.append(f", {latency['p50']:g} ms (99 %: {latency['p99']:g} ms)")
+    return text.append(f"; {size(figures['lag_bytes'])} on the way, {figures['zones']} zones to compare after a crash")
+
+
+def _heard(answer: dict[str, Any]) -> Text:
+    heard = [f"{network['address']} {_ago(network['heard_ms_ago'])}" for network in answer["peer"]["networks"]]
+    witness = answer["witness"]
+    if witness["configured"]:
+        heard.append(f"witness {_ago(witness['answered_ms_ago'])}")
+    return Text(f"heard: {', '.join(heard)}")
+
+
+def _ago(ms: float | None) -> str:
+    return "never" if ms is None else f"{ms / 1000:.1f} s ago"
+
+
+def _troubles(answer: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What somebody has to look at, each with a word before it."""
+    if answer["reason"]:
+        yield f"{answer['readiness']}: ", answer["reason"]
+    if answer["figures"]["held"]:
+        yield "held: ", f"{answer['figures']['held']} changes wait for the peer"
+    if answer["vip_trouble"]:
+        yield "virtual address: ", answer["vip_trouble"]
+    if answer["diverged"] is not None:
+        yield "diverged: ", f"files that only this node had are kept in {answer['diverged']['folder']}"
+    if answer["verified"] is not None and answer["verified"]["count"]:
+        yield "verified: ", f"{answer['verified']['count']} files differ"
+    if abs(answer["clocks_apart_s"]) > 1:
+        yield "clocks: ", f"{abs(answer['clocks_apart_s']):.1f} s apart"
 
 
 def _nodes(answer: dict[str, Any]) -> Table:

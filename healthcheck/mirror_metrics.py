@@ -40,8 +40,8 @@ def _role(families: Families, status: dict[str, Any]) -> None:
     families.gauge("mirrord_generation", "Number of the data's generation, which grows when a node serves alone.",
                    int((status["generation"] or "0").partition(".")[0]))  # fmt: skip
     diverged = status["diverged"]
-    families.gauge("mirrord_diverged_files", "Files of a lost side that were kept, and not yet looked at.",
-                   diverged["files"] if diverged is not None else 0)  # fmt: skip
+    families.gauge("mirrord_diverged", "Whether files of a lost side are kept here, and nobody has looked yet.",
+                   float(diverged is not None))  # fmt: skip
 
 
 def _replication(families: Families, figures: dict[str, Any]) -> None:

@@ -32,16 +32,19 @@ EXAMPLES = CHECKOUT / "lab/examples"
 MIRRORD = "mirrord"
 PYTHON = f"{CHECKOUT}/.venv/bin/python"
 
-# A private /etc, so that each node has its own /etc/farmd, and a private /opt. What machine.py has bound into /etc
-# lies below the new mount and is put on it again.
+# A private /etc, so that each node has its own /etc/farmd, and a private /opt, with what the examples run. What
+# machine.py has bound into /etc lies below the new mount and is put on it again.
 _FOLDERS = """
 set -e
 mkdir -p /run/etc/new /run/etc/work /run/postgresql
 chown postgres: /run/postgresql || true
 mount -t overlay -o lowerdir=/etc,upperdir=/run/etc/new,workdir=/run/etc/work etc /etc
 for file in passwd group; do if [ -e /run/$file ]; then cp /run/$file /etc/$file; fi; done
-mkdir -p /etc/farmd
 mount -t tmpfs -o mode=755 opt /opt
+mkdir -p /etc/farmd /opt/notes /var/lib/nginx
+cp "$1"/*.nginx.conf /etc/farmd
+cp "$1"/notes.py /opt/notes
+ln -s "$2"/.venv /opt/notes/venv
 """
 
 
@@ -192,7 +195,7 @@ class MirrorLab(Lab):
     def _furnish(self, there: Machine) -> None:
         log = self.state.log(there.name)
         self.disks[there.name].plug(there, log)
-        there.run_logged(["sh", "-c", _FOLDERS], log)
+        there.run_logged(["sh", "-c", _FOLDERS, "sh", str(EXAMPLES), str(CHECKOUT)], log)
         for mirror, text in self.mirrors.items():
             there.write(f"/etc/farmd/{mirror}.toml", text)
             there.write(f"/etc/farmd/{mirror}.key", self._key, mode=0o600)

@@ -11,6 +11,8 @@ packages=(
     iptables nftables ethtool       # the lab's switch, and what the benchmarks compare with
     curl wrk                        # ask the health page, once and very often
     openssl resource-agents         # a certificate, and the OCF agents, in the tests of services and checks
+    e2fsprogs                       # disks for the nodes of a mirror
+    postgresql sqlite3 fio git      # what runs on a mirror
     "$@"
 )
 
@@ -51,7 +53,7 @@ install_packages() {
     [ ! -d /run/systemd/system ] || now=(--now)
     for package in "$@"; do
         case $package in # nor at the next boot
-            nginx-light | haproxy) systemctl --quiet disable "${now[@]}" "${package%-light}.service" || true ;;
+            nginx-light | haproxy | postgresql) systemctl --quiet disable "${now[@]}" "${package%-light}.service" || true ;;
         esac
     done
 }

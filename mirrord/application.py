@@ -27,6 +27,8 @@ CLEAR_WITHIN_S = 60.0
 
 _HERE = Surroundings(released=True)
 """Nothing has to move before a service is restarted: this node serves on."""
+_LEFT = Surroundings(released=True, left=True)
+"""Nothing has to move before all of them are stopped for good."""
 
 
 class Application:
@@ -51,6 +53,7 @@ class Application:
         """Checks that have passed since the start."""
         self._told = Health(ready=False)
         self._runs = False
+        self._around = _HERE
         self._supervising = self._new(self._finished)
         self._task: asyncio.Task[None] | None = None
 
@@ -72,7 +75,7 @@ class Application:
         clearing = self._new(cleared.set, quiet=True)
         await clearing.start()
         clearing.step(Quit(forced=True))
-        clearing.step(Surroundings(left=True))
+        clearing.look_around(_LEFT)
         try:
             async with asyncio.timeout(CLEAR_WITHIN_S):
                 await cleared.wait()
@@ -91,7 +94,7 @@ class Application:
     def start(self) -> None:
         """Start every service, one after the other, and keep them running; Health is told."""
         assert not self._runs, "it is started already"
-        self._runs = True
+        self._runs, self._around = True, _HERE
         self._passed.clear()
         self._told = Health(ready=False)
         self._patient_until_s = time.monotonic() + self._patience_s
@@ -99,7 +102,7 @@ class Application:
 
     async def _start(self) -> None:
         await self._supervising.start()
-        self._supervising.look_around(_HERE)
+        self._supervising.look_around(self._around)
 
     def stop(self, *, force: bool) -> None:
         """Stop them in the opposite order, each killed after its time; `force`: kill all at once. ApplicationStopped is
@@ -107,8 +110,9 @@ class Application:
         if not self._runs:
             asyncio.get_running_loop().call_soon(self._on_event, ApplicationStopped())
             return
+        self._around = _LEFT
         self._supervising.step(Quit(forced=force))
-        self._supervising.step(Surroundings(released=True, left=True))
+        self._supervising.look_around(_LEFT)
 
     def wish(self, wish: Wish) -> None:
         """What an operator wants of a service. MachineError where the application does not run."""
@@ -146,7 +150,7 @@ class Application:
         self._on_event(ApplicationStopped())
 
     def _take_health(self, _: Supervised) -> None:
-        self._supervising.look_around(_HERE)
+        self._supervising.look_around(self._around)
 
     def _stepped(self) -> None:
         core = self.core

@@ -54,12 +54,18 @@ class Volume:
     """Keeps a volume running until closed. Orders are answered in their order; without a volume they are lost."""
 
     def __init__(
-        self, opening: Open, on_report: Callable[[Report], None], on_lost: Callable[[str], None], lock: Lock
+        self,
+        opening: Open,
+        on_report: Callable[[Report], None],
+        on_lost: Callable[[str], None],
+        lock: Lock,
+        module: str = "mirrord.volume",
     ) -> None:
-        """on_report: all reports, but Done of `told`. on_lost: the process has ended, and why.
+        """on_report: all reports, but Done of what it is told. on_lost: the process has ended, and why.
 
-        lock: the volume holds it to its end; see `volume_lock`.
+        lock: the volume holds it to its end; see `volume_lock`. module: the program.
         """
+        self._module = module
         self._opening = opening
         self._on_report = on_report
         self._on_lost = on_lost
@@ -128,7 +134,7 @@ class Volume:
     async def _attend(self) -> str:
         """From the start of a volume to its end; says how it ended."""
         try:
-            child = self._child = Child("mirrord.volume", keeps=[self._lock.fileno()])
+            child = self._child = Child(self._module, keeps=[self._lock.fileno()])
         except OSError as error:
             return f"could not be started ({error.strerror})"
         self.pid = child.pid

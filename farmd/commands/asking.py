@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from farmd.errors import MachineError
-from farmd.kit.control import call
+from farmd.kit.control import call, daemon_of
 from farmd.kit.lock import run_folder
 
 TIMEOUT_S = 5.0
@@ -35,7 +35,7 @@ class Verbs:
     def farm_verb(self, name: str, run: Run, text: str) -> argparse.ArgumentParser:
         """A verb for a farm that runs here."""
         added = self.verb(name, run, text)
-        added.add_argument("--farm", help="the farm's name (default: the only one that runs here)")
+        added.add_argument("--farm", "--mirror", help="the name of the farm or mirror (default: the only one here)")
         return added
 
 
@@ -43,18 +43,32 @@ def farm_socket(arguments: argparse.Namespace) -> Path:
     """The control socket of the farm that is meant."""
     if arguments.farm is not None:
         return run_folder() / f"{arguments.farm}.sock"
-    found = sorted(run_folder().glob("*.sock"))
+    found = sockets()
     if not found:
-        raise MachineError(f"no farm runs on this machine (no socket in {run_folder()})")
+        raise MachineError(f"no farm or mirror runs on this machine (no socket in {run_folder()})")
     if len(found) > 1:
         names = ", ".join(path.stem for path in found)
-        raise MachineError(f"several farms run here; choose one with --farm: {names}")
+        raise MachineError(f"several farms or mirrors run here; choose one with --farm: {names}")
     return found[0]
+
+
+def sockets() -> list[Path]:
+    """Those of all daemons that run here, by name."""
+    return sorted(run_folder().glob("*.sock"))
 
 
 def ask(arguments: argparse.Namespace, verb: str, **more: Any) -> dict[str, Any]:
     """The daemon's answer."""
-    return call(farm_socket(arguments), verb, TIMEOUT_S, **more)
+    path = farm_socket(arguments)
+    return call(path, verb, TIMEOUT_S, daemon=daemon_of(path), **more)
+
+
+def ask_farm(arguments: argparse.Namespace, verb: str) -> dict[str, Any]:
+    """The status, for a verb that makes sense for farms only; MachineError if it is a mirror."""
+    answer = ask(arguments, "status")
+    if answer.get("kind") == "mirror":
+        raise MachineError(f"{verb} is for farms, and {answer['mirror']} is a mirror")
+    return answer
 
 
 def show(arguments: argparse.Namespace, answer: dict[str, Any], draw: str) -> None:

@@ -8,12 +8,13 @@ from farmd.commands.asking import Verbs, ask, show
 
 
 def add(verbs: Verbs) -> None:
-    verbs.farm_verb("status", _status, "the farm as this node sees it")
+    verbs.farm_verb("status", _status, "the farm or mirror as this node sees it")
     verbs.farm_verb("buckets", _buckets, "the owner of every bucket, and the packets it brought here")
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    show(arguments, ask(arguments, "status"), "status")
+    answer = ask(arguments, "status")
+    show(arguments, answer, "mirror" if answer.get("kind") == "mirror" else "status")
     return 0
 
 

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from farmd.commands.asking import POLL_S, Verbs, ask, show
+from farmd.commands.mirrors import SERVING, mirror_status
 from farmd.errors import MachineError
 
 SERVICE_TIMEOUT_S = 180.0
@@ -15,36 +16,48 @@ SERVICE_TIMEOUT_S = 180.0
 WAIT_TIMEOUT_S = 60.0
 EVENTS = 50
 
+FARM_WAITS = ("ready", "drained")
+MIRROR_WAITS = ("prim", "second", "insync")
+
 SETTLED = {"start": ("running", "failed"), "restart": ("running", "failed"), "stop": ("stopped", "failed")}
 """The states in which a verb has come to its end."""
 
 
 def add(verbs: Verbs) -> None:
-    _add_wish(verbs, "start", "start a service of this node, and forget its earlier failures")
-    _add_wish(verbs, "stop", "drain this node, then stop the service, until it is started or farmd starts anew")
-    _add_wish(verbs, "restart", "drain this node, then stop and start the service")
+    start = _add_wish(verbs, "start", "start a service of this node, and forget its earlier failures; or this node's "
+                      "part in a mirror")  # fmt: skip
+    stop = _add_wish(verbs, "stop", "drain this node, then stop the service, until it is started or farmd starts anew; "
+                     "or this node's part in a mirror, whose other node takes over")  # fmt: skip
+    for added in (start, stop):
+        added.add_argument("service", nargs="?", help="the service's name; without one, all of a mirror")
+    restart = _add_wish(verbs, "restart", "drain this node, then stop and start the service")
+    restart.add_argument("service", help="the service's name")
     verbs.farm_verb("checks", _checks, "the services and checks of this node, and what they say")
     events = verbs.farm_verb("events", _events, "the last transitions of this node, the newest last")
     events.add_argument("--last", type=int, default=EVENTS, metavar="N", help=f"how many, to 500 (default {EVENTS})")
     wait = verbs.farm_verb("wait", _wait, "wait until this node is ready, or drained; also for farmd to come up")
-    wait.add_argument("what", choices=("ready", "drained"), help="ready: may own buckets; drained: owns none, no flows")
+    wait.add_argument("what", choices=(*FARM_WAITS, *MIRROR_WAITS), help="ready: a farm's node may own buckets, a "
+                      "mirror's does what it is for; drained: owns none, no flows; prim: serves; second: follows; "
+                      "insync: both have everything")  # fmt: skip
     _add_timeout(wait, WAIT_TIMEOUT_S)
 
 
-def _add_wish(verbs: Verbs, name: str, text: str) -> None:
+def _add_wish(verbs: Verbs, name: str, text: str) -> argparse.ArgumentParser:
     added = verbs.farm_verb(name, _wish, text)
-    added.add_argument("service", help="the service's name")
     added.set_defaults(verb=name)
     _add_timeout(added, SERVICE_TIMEOUT_S)
+    return added
 
 
 def _add_timeout(added: argparse.ArgumentParser, default_s: float) -> None:
     text = f"seconds to wait (default {default_s:g})"
-    added.add_argument("--timeout", type=float, default=default_s, metavar="S", help=text)
+    added.add_argument("--timeout", "--within", type=float, default=default_s, metavar="S", help=text)
 
 
 def _wish(arguments: argparse.Namespace) -> int:
     """Gives the order, then waits until the service has come to its end."""
+    if arguments.service is None:
+        return _wish_of_all(arguments)
     name, start = arguments.service, time.time()
     deadline = time.monotonic() + arguments.timeout
     ask(arguments, arguments.verb, service=name)
@@ -63,6 +76,23 @@ def _wish(arguments: argparse.Namespace) -> int:
         raise MachineError(f"service {name} has failed: {service['text']}")
     show(arguments, {"ok": True, "service": service, "events": happened}, "events")
     return 0
+
+
+def _wish_of_all(arguments: argparse.Namespace) -> int:
+    """The same for a node's part in a mirror."""
+    mirror_status(arguments, f"{arguments.verb} without a service's name")
+    ask(arguments, arguments.verb)
+    deadline = time.monotonic() + arguments.timeout
+    while True:
+        answer = ask(arguments, "status")
+        if (answer["role"] == "STOP") == (arguments.verb == "stop") and answer["readiness"] != "transient":
+            show(arguments, answer, "mirror")
+            return 0
+        if time.monotonic() > deadline:
+            raise MachineError(
+                f"the order is given, but this node is still {answer['role']} after {arguments.timeout:g} s"
+            )
+        time.sleep(POLL_S)
 
 
 def _checks(arguments: argparse.Namespace) -> int:
@@ -95,7 +125,23 @@ def _missing(arguments: argparse.Namespace) -> str:
         answer = ask(arguments, "status")
     except MachineError as error:
         return str(error)
+    if answer.get("kind") == "mirror":
+        return _mirror_missing(arguments.what, answer)
+    if arguments.what not in FARM_WAITS:
+        raise MachineError(f"{arguments.what} is for mirrors, and {answer['farm']} is a farm")
     return _not_ready(answer) if arguments.what == "ready" else _not_drained(answer)
+
+
+def _mirror_missing(what: str, answer: dict[str, Any]) -> str:
+    is_so = {
+        "ready": answer["readiness"] == "ready",
+        "prim": answer["role"] in SERVING and answer["readiness"] == "ready",
+        "second": answer["role"] == "SECOND",
+        "insync": answer["in_sync"],
+    }
+    if what not in is_so:
+        raise MachineError(f"{what} is for farms, and {answer['mirror']} is a mirror")
+    return "" if is_so[what] else f"this node is {answer['role']}{answer['reason'] and ': '}{answer['reason']}"
 
 
 def _not_ready(answer: dict[str, Any]) -> str:

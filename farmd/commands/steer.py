@@ -6,7 +6,7 @@ import argparse
 import time
 from typing import Any
 
-from farmd.commands.asking import POLL_S, TIMEOUT_S, Verbs, ask, show
+from farmd.commands.asking import POLL_S, TIMEOUT_S, Verbs, ask, ask_farm, show
 from farmd.errors import MachineError
 
 
@@ -36,7 +36,7 @@ def _add_order(verbs: Verbs, name: str, text: str) -> argparse.ArgumentParser:
 
 def _order(arguments: argparse.Namespace) -> int:
     """Gives the orders, then waits until every member follows a view that obeys them."""
-    answer = ask(arguments, "status")
+    answer = ask_farm(arguments, arguments.verb)
     nodes = _nodes(arguments, answer)
     more = {"weight": arguments.weight} if arguments.verb == "weight" else {}
     for node in nodes:

@@ -20,6 +20,11 @@ LINE_BYTES_MAX = 1 << 20
 """The longest answer accepted; a status is a few kilobytes."""
 
 
+def daemon_of(path: Path) -> str:
+    """What is behind a control socket, also while it does not answer: beside a mirror's lies the lock of its volume."""
+    return "mirrord" if path.with_suffix(".volume").exists() else "farmd"
+
+
 def call(path: Path, verb: str, timeout_s: float, *, daemon: str = "farmd", **arguments: Any) -> dict[str, Any]:
     """Ask the daemon behind the socket to do `verb`; its answer, with "ok" true.
 

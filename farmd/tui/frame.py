@@ -8,16 +8,18 @@ from typing import Any
 
 from rich.text import Text
 
-from farmd.tui import buckets, head, nodes
+from farmd.tui import buckets, head, mirror, nodes, transitions
 from farmd.tui.buckets import LEGEND_WIDTH, Shape
+from farmd.tui.history import History
 from farmd.tui.look import Look
-from farmd.tui.numbers import age
 
 WIDTH_MIN, HEIGHT_MIN = 80, 24
 
 NODES_FIRST = 8
 """So many nodes come before the first event."""
 EVENTS_WANTED = 3
+Frame = tuple[Sequence[Text], Sequence[Text]]
+"""The lines from the top, and those at the bottom."""
 GAPS = 3
 """Empty lines between head, map, nodes and events, where there is room."""
 
@@ -32,26 +34,49 @@ class Moment:
     """One sentence while the daemon does not answer: what is drawn is old then."""
     keys: bool = True
     """Whether keys are listened to; the frame says which."""
+    next: str = ""
+    """Which farm or mirror the key for another one leads to; empty if there is only this."""
+    history: History = ()
+    """A mirror's figures of the last minutes."""
 
 
 def render(status: dict[str, Any], width: int, height: int, look: Look, moment: Moment) -> Text:
-    """The frame of a status with "buckets", in at most `height` lines of at most `width` characters."""
+    """The frame of a farm's status with "buckets", or of a mirror's, in at most `height` lines of at most `width`
+    characters.
+    """
     if width < WIDTH_MIN or height < HEIGHT_MIN:
         need = f"The view needs {WIDTH_MIN} x {HEIGHT_MIN} characters; here are {width} x {height}."
         return _page([Text(need)], width, look)
-    status = look.printable(status)
+    status, trouble = look.printable(status), look.printable(moment.trouble)
+    lines, below = (_mirror if status.get("kind") == "mirror" else _farm)(status, width, height, look, moment)
+    if trouble:
+        for line in lines[2:]:
+            line.stylize("dim")
+    filler = [Text()] * (height - len(lines) - len(below)) if moment.keys else []
+    return _page([*lines, *filler, *below], width, look)
+
+
+def waiting(name: str, trouble: str, width: int, height: int, look: Look, moment: Moment) -> Text:
+    """The frame of a daemon that has not said anything yet."""
+    below = _foot(look.printable(moment.next), moment.keys, [])
+    lines = [Text(look.printable(name), style="bold"), Text(look.printable(trouble) or "waiting for its first word")]
+    return _page([*lines, *[Text()] * (height - len(lines) - len(below)), *below], width, look)
+
+
+def _mirror(status: dict[str, Any], width: int, height: int, look: Look, moment: Moment) -> Frame:
+    below = _foot(look.printable(moment.next), moment.keys, [])
+    trouble = look.printable(moment.trouble)
+    return mirror.lines(status, trouble, width, height - len(below), look, moment.history, moment.now_s), below
+
+
+def _farm(status: dict[str, Any], width: int, height: int, look: Look, moment: Moment) -> Frame:
     above = head.lines(status, look.printable(moment.trouble), width)
     picture, below = _map(status, width, height - len(above), look, moment)
     free = height - len(above) - len(picture) - len(below)
     table = nodes.table(status, width, _node_rows(status, free), look)
     gap = [Text()] if free - len(table) >= GAPS + EVENTS_WANTED + 1 else []
-    events = _events(status["events"], moment.now_s, free - len(table) - GAPS * len(gap))
-    lines = [*above, *gap, *picture, *gap, *table, *gap, *events]
-    if moment.trouble:
-        for line in lines[2:]:
-            line.stylize("dim")
-    filler = [Text()] * (height - len(lines) - len(below)) if moment.keys else []
-    return _page([*lines, *filler, *below], width, look)
+    events = transitions.table(status["events"], "epoch", moment.now_s, free - len(table) - GAPS * len(gap))
+    return [*above, *gap, *picture, *gap, *table, *gap, *events], below
 
 
 def _map(
@@ -64,8 +89,8 @@ def _map(
     picture = buckets.draw(cells, shape, members, look)
     legend = buckets.legend(cells, shape, members, look)
     if width > shape.width + LEGEND_WIDTH:
-        return _beside(picture, legend, width - shape.width - 1, look), _foot(moment, [])
-    return picture, _foot(moment, legend)
+        return _beside(picture, legend, width - shape.width - 1, look), _foot(moment.next, moment.keys, [])
+    return picture, _foot(moment.next, moment.keys, legend)
 
 
 def _shape(members: int, width: int, height: int, look: Look) -> Shape:
@@ -96,22 +121,12 @@ def _cut(legend: Text, width: int) -> Text:
     return legend if legend.cell_len <= width else legend[:LEGEND_WIDTH]
 
 
-def _foot(moment: Moment, legend: Sequence[Text]) -> list[Text]:
+def _foot(other: str, keys: bool, legend: Sequence[Text]) -> list[Text]:
     """The keys; and the legend, where it has no place beside the map."""
-    words = [Text("q quit", style="dim")] if moment.keys else []
+    words = [Text("q quit", style="dim")] if keys else []
+    words += [Text(f"tab {other}", style="dim")] if keys and other else []
     words += [_cut(line, LEGEND_WIDTH) for line in legend]
     return [Text("   ").join(words)] if words else []
-
-
-def _events(events: Sequence[dict[str, Any]], now_s: float, rows: int) -> list[Text]:
-    """The newest ones, under a heading."""
-    if not events or rows < 2:
-        return []
-    lines = [Text(f"{'ago':>7}  {'epoch':<8}  event", style="dim")]
-    for event in events[: rows - 1]:
-        line = Text(f"{age(now_s - event['time']):>7}  ")
-        lines.append(line.append(f"{event['epoch']:<8}", style="dim").append(f"  {event['text']}"))
-    return lines
 
 
 def _page(lines: Sequence[Text], width: int, look: Look) -> Text:

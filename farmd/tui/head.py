@@ -21,9 +21,9 @@ def lines(status: dict[str, Any], trouble: str, width: int) -> list[Text]:
     said = verdict.sentences(status)
     if trouble:
         said = [(BAD, trouble), *(sentence for sentence in said if sentence[0] != GOOD)]
-    found = [_title(status, width), _fitting(said, width), _totals(status)]
-    runs = _runs(status)
-    return [*found, runs] if runs is not None else found
+    found = [_title(status, width), fitting(said, width), _totals(status)]
+    here = runs(status)
+    return [*found, here] if here is not None else found
 
 
 def _title(status: dict[str, Any], width: int) -> Text:
@@ -35,7 +35,7 @@ def _title(status: dict[str, Any], width: int) -> Text:
     return left.append(GAP).append_text(right)
 
 
-def _fitting(sentences: Sequence[Sentence], width: int) -> Text:
+def fitting(sentences: Sequence[Sentence], width: int) -> Text:
     """As many sentences as fit, and how many did not."""
     line = Text()
     for number, (style, words) in enumerate(sentences):
@@ -58,7 +58,7 @@ def _totals(status: dict[str, Any]) -> Text:
     return line.append(f"{GAP}takeovers {takeovers['count']}{last}")
 
 
-def _runs(status: dict[str, Any]) -> Text | None:
+def runs(status: dict[str, Any]) -> Text | None:
     """This node's services and checks; every service has a check of its own, which would say the same again."""
     found = [(service["name"], service["state"]) for service in status["services"]]
     found += [(check["name"], check["state"]) for check in status["checks"] if check["kind"] != "service"]

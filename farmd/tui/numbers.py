@@ -1,4 +1,4 @@
-"""Numbers as people read them: at most six characters each."""
+"""Numbers as people read them: at most six characters each, units apart."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ def rate(per_s: float) -> str:
     while per_s >= 999.5 and unit != "G":
         per_s, unit = per_s / 1000, next(units)
     return f"{per_s:.0f}" if unit == " " else f"{per_s:.1f}{unit}" if per_s < 99.95 else f"{per_s:.0f}{unit}"
+
+
+def size(size_bytes: float) -> str:
+    """Such as 873 B, 12.3 kB or 4.5 MB; a unit is a thousand of the one before."""
+    text = rate(size_bytes)
+    return f"{text} B" if text[-1].isdigit() else f"{text[:-1]} {text[-1]}B"
 
 
 def milliseconds(value_ms: float) -> str:

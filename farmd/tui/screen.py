@@ -22,6 +22,7 @@ CLEAR = "\x1b[2J"
 """This and the placing of the cursor are as in ECMA-48, which every terminal of today understands."""
 
 QUIT = frozenset(b"qQ")
+NEXT = frozenset(b"\tnN")
 
 
 class Hearable(Protocol):
@@ -76,15 +77,16 @@ class Screen:
         self._shown = lines
         self._write((CLEAR if fresh else "") + "".join(changed))
 
-    def quit_asked(self, timeout_s: float, *others: Hearable) -> bool:
-        """Whether `q` was pressed or the terminal has gone; waits for a key or for `others`, no longer than told."""
+    def pressed(self, timeout_s: float, *others: Hearable) -> frozenset[int]:
+        """The keys that were pressed, `q` among them if the terminal has gone; waits for a key or for `others`, no
+        longer than told.
+        """
         heard, _, _ = select.select([self._keyboard, *others], [], [], timeout_s)
         if self._suspended:
             self._stand_by()
         if self._keyboard not in heard:
-            return False
-        keys = os.read(self._keyboard, 1024)
-        return not keys or not QUIT.isdisjoint(keys)
+            return frozenset()
+        return frozenset(os.read(self._keyboard, 1024)) or QUIT
 
     def _suspend(self, *_: object) -> None:
         self._suspended = True  # and the bell rings; a handler must not write amid a write

@@ -41,7 +41,7 @@ def _with_peer(core: Core, now_ns: int, word: Word) -> None:
     part = core.verdict(word).part
     if _is_handed_over(core, word):
         _take_over_in_peace(core, now_ns, word)
-    elif word.asks and part is Part.FOLLOW:
+    elif part is Part.FOLLOW and core.state.may_serve and (word.asks or word.role is Role.ALONE):
         obey(core)
     elif _in_sync(core, word):
         _store_in_sync(core, word)

@@ -40,7 +40,7 @@ class Plan:
         if self.everything:
             self.visit(self.root)
 
-    # -- what there is to do ---------------------------------------------------------------------------------------------
+    # -- what there is to do -------------------------------------------------------------------------------------------
 
     def visit(self, folder: int) -> None:
         """The folder's names are to be visited, in turn."""
@@ -109,7 +109,7 @@ class Plan:
         """Everything is visited, and every file taken by `next_file`."""
         return not (self.walking or self._unvisited or self._listed or self._files)
 
-    # -- what may be sent ------------------------------------------------------------------------------------------------
+    # -- what may be sent ----------------------------------------------------------------------------------------------
 
     def names_are_sent(self, folder: int, above: Iterable[int], *, bound: bool) -> bool:
         """Whether the peer can carry out a change of names in the folder. `above`: its parent, the parent's parent,

@@ -347,6 +347,7 @@ class Core:
 
         def then(stored_ns: int) -> None:
             if self.role is before:
+                self.machine.volume.alone = False  # not yet in this generation
                 self.become(stored_ns, Role.ALONE, why)
 
         self.machine.store(self.state.alone(self.settings.node, newest), then)
@@ -385,7 +386,8 @@ class Core:
         """Speaks when it is time or when there is something new to say, and renews the lease by it; in this order, so
         that a node stopped in between has the shorter lease."""
         word = self.word()
-        if due or word != self._spoken:
+        unleased = self.machine.address and self.machine.lease_until_ns == 0
+        if due or unleased or word != self._spoken:
             self._spoken = word
             self._seq += 1
             self.evidence.sent.record(self._seq, now_ns)

@@ -30,7 +30,7 @@ def decide(core: Core, now_ns: int) -> None:
         if core.role is Role.PRIM:
             _paired(core, now_ns, word)
         else:
-            _alone(core, now_ns)
+            _alone(core, word)
         ending.consider(core, now_ns, word)
 
 
@@ -71,13 +71,13 @@ def agreed(core: Core, word: Word) -> bool:
     return not word.state.may_serve and core.contact.confirmed_since(core.asks_since_ns)
 
 
-def _alone(core: Core, now_ns: int) -> None:
+def _alone(core: Core, word: Word | None) -> None:
     """In sync again, PRIM. The one that leads stores it first: until it has, its peer stays outdated, and so there is
     never one that would go on alone at once and another that may take over.
 
     A crash before it is stored: this node goes on alone. A crash after: both wait for each other, and this one leads.
     """
-    if core.machine.volume.in_sync:
+    if word is not None and _paired_here(core):
 
         def then(stored_ns: int) -> None:
             if core.role is Role.ALONE:
@@ -92,7 +92,7 @@ def _alone(core: Core, now_ns: int) -> None:
 
 def work(core: Core, now_ns: int) -> None:
     machine, volume = core.machine, core.machine.volume
-    if volume.idle and not machine.replacing:
+    if volume.idle and not machine.replacing and machine.writing is None:
         _steer(core, now_ns)
     if volume.ready and volume.mounted:
         machine.take_address()
@@ -113,12 +113,18 @@ def _steer(core: Core, now_ns: int) -> None:
     word = core.contact.word(now_ns)
     if not volume.mounted:
         machine.order(Serve())
-    elif core.role is Role.ALONE and not volume.alone and not volume.in_sync:
+    elif core.role is Role.ALONE and not (volume.alone or _paired_here(core)):
         machine.order(GoAlone())
     elif core.role is Role.ALONE and volume.stream is not None and core.everything and not _compares_all(volume.stream):
         machine.order(Cut())
     elif volume.stream is None and word is not None and _follows(core, word) and (core.fresh or volume.alone):
         _lead(core, word)
+
+
+def _paired_here(core: Core) -> bool:
+    """Whether the volume acknowledges with the peer, in this generation; a stream of an earlier one is to end."""
+    volume = core.machine.volume
+    return volume.in_sync and volume.generation == core.state.generation
 
 
 def _compares_all(stream: object) -> bool:

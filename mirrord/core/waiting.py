@@ -115,7 +115,7 @@ def _submit(core: Core, now_ns: int, word: Word, mismatch: str) -> None:
         obey(core)
     elif serving and not mismatch and core.state.condition is Condition.BLANK:
         core.machine.store(core.state.outdated(), lambda stored_ns: None)
-    elif serving and not mismatch and not core.state.may_serve:
+    elif serving and not mismatch:
         core.become(now_ns, Role.SECOND, f"{core.peer_name} serves")
 
 

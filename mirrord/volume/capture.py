@@ -19,7 +19,7 @@ from mirrord.volume import (
     fuse_abi,
 )
 from mirrord.volume.fuse_abi import IN, OUT, WRITE_KILL_SUIDGID, WRITTEN_OUT, Op
-from mirrord.volume.records import Record
+from mirrord.volume.records import Kind, Record
 from mirrord.volume.replicating import Replicator
 from mirrord.volume.request import Request
 from mirrord.volume.served_tree import ServedTree
@@ -30,6 +30,9 @@ Operation = Callable[["Capture", Request], bytes | None]
 
 _BACKGROUND_MAX = 256
 """Reads ahead and asynchronous direct requests that the kernel has under way at once."""
+
+_FAR_BYTES = 1 << 40
+"""Offsets from here on may be larger than the file system's files can be."""
 
 _WRITE = int(Op.WRITE)
 _GONE = (errno.ENOENT, errno.ENODEV)
@@ -75,17 +78,28 @@ class Capture:
         if flags & WRITE_KILL_SUIDGID and node in self.tree.privileged:
             replicator.catch_up()
             self.change(capture_attributes.clear_privileges(self, node))
+        content = message[_CONTENT_AT : _CONTENT_AT + size]
         self.tree.unsettled[node] = None
-        replicator.write(self, node, offset, message[_CONTENT_AT : _CONTENT_AT + size], unique)
+        if offset > _FAR_BYTES:
+            self._write_far(node, offset, content, unique)
+        else:
+            replicator.write(self, node, offset, content, unique)
+
+    def _write_far(self, node: int, offset: int, content: memoryview, unique: int) -> None:
+        """Carried out here first: if it is beyond what a file can be, the peer is not to fail with it."""
+        self.replicator.catch_up()
+        self.tree.write(node, content, offset)
+        record = Record(Kind.WRITE, self.tree.number, node, offset, 0, bytes(content))
+        self.replicator.change(self, record, unique, fuse_abi.NUMBER_OUT.pack(len(content), 0))
 
     def admitted(self, request: Request, *ranges: tuple[int, int, int]) -> bool:
-        """May these be changed now: (node, offset, length)? If not, the request comes again. Changes begin with this."""
+        """May these be changed now: (node, offset, length)? If not, the request comes again. Each change begins so."""
         self.replicator.catch_up()
         # All are asked, so that marking begins for all of them at once.
-        if all([self.replicator.admits(self, *touched) for touched in ranges]):
-            return True
-        self.replicator.park(self, request.message)
-        return False
+        answers = [self.replicator.admits(self, *touched) for touched in ranges]
+        if not all(answers):
+            self.replicator.park(self, request.message)
+        return all(answers)
 
     def change(self, record: Record | None, request: Request | None = None, reply: bytes = b"") -> None:
         """A change was made here: replicate it, then answer the request, if one waits for it."""
@@ -144,7 +158,7 @@ def _initialise(capture: Capture, request: Request) -> bytes:
     return fuse_abi.INIT_OUT.pack(
         fuse_abi.MAJOR, min(minor, fuse_abi.MINOR), readahead, fuse_abi.WANTED & offered, _BACKGROUND_MAX,
         _BACKGROUND_MAX * 3 // 4, fuse_abi.WRITE_BYTES_MAX, 1, fuse_abi.WRITE_BYTES_MAX // fuse_abi.PAGE_BYTES, 0, 0,
-        0, 0,
+        0, 0, 0,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mirrord.volume import fuse_abi, syscalls
 from mirrord.volume.fuse_abi import (
+    SET_ANYTHING,
     SET_ATIME,
     SET_ATIME_NOW,
     SET_GID,
@@ -29,7 +30,7 @@ from mirrord.volume.request import Request
 from mirrord.volume.served_tree import ServedTree
 
 if TYPE_CHECKING:
-    from mirrord.volume.capture import Capture
+    from mirrord.volume.capture import Capture, Operation
 
 _NS = 1_000_000_000
 _KEEP = -1
@@ -99,7 +100,7 @@ def _steps(capture: Capture, node: int, change: SetAttr) -> Iterator[Callable[[]
         yield partial(clear_privileges, capture, node)
     if valid & SET_SIZE:
         yield partial(_truncate, tree, node, change.size)
-    if valid & (SET_UID | SET_GID):
+    if valid & (SET_UID | SET_GID) or not valid & SET_ANYTHING:  # chown(-1, -1) does something, too
         uid, gid = change.uid if valid & SET_UID else _KEEP, change.gid if valid & SET_GID else _KEEP
         yield partial(_chown, tree, node, uid, gid)
     if valid & SET_MODE:
@@ -167,7 +168,7 @@ def times(tree: ServedTree, node: int) -> Record:
 
 def clear_privileges(capture: Capture, node: int) -> Record | None:
     """What write(2), truncate(2) and fallocate(2) of somebody without CAP_FSETID clear: suid, and sgid of what its
-    group may execute (without that, sgid once meant mandatory locking). Capabilities are cleared by the write itself."""
+    group may execute (without that, sgid once meant mandatory locking). The write itself clears capabilities."""
     mode = capture.tree.attributes(node).mode
     bits = stat.S_ISUID | (stat.S_ISGID if mode & stat.S_IXGRP else 0)
     return drop_bits(capture.tree, node, bits) if mode & bits else None
@@ -181,7 +182,7 @@ def drop_bits(tree: ServedTree, node: int, bits: int) -> Record:
     return record
 
 
-OPERATIONS = {
+OPERATIONS: dict[int, Operation] = {
     Op.GETATTR: _getattr,
     Op.SETATTR: _setattr,
     Op.STATX: _statx,

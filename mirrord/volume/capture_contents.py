@@ -12,7 +12,7 @@ from mirrord.volume.records import LENGTH, Kind, Record
 from mirrord.volume.request import Request
 
 if TYPE_CHECKING:
-    from mirrord.volume.capture import Capture
+    from mirrord.volume.capture import Capture, Operation
 
 
 def _read(capture: Capture, request: Request) -> bytes:
@@ -44,7 +44,7 @@ def _fsync(capture: Capture, request: Request) -> None:
     capture.replicator.fsync(capture, request.node, request.unique, data_only=bool(flags & FSYNC_DATA_ONLY))
 
 
-OPERATIONS = {
+OPERATIONS: dict[int, Operation] = {
     Op.READ: _read,
     Op.LSEEK: _lseek,
     Op.FALLOCATE: _fallocate,

@@ -1,4 +1,4 @@
-"""Requests that read names: looking up, reading directories and symbolic links, forgetting; and fsync of directories."""
+"""Requests that read names: looking up and forgetting, reading directories and symbolic links."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mirrord.volume.fuse_abi import BATCH_FORGET_IN, DIRENT, FORGET_ONE, LINUX_D
 from mirrord.volume.request import Request
 
 if TYPE_CHECKING:
-    from mirrord.volume.capture import Capture
+    from mirrord.volume.capture import Capture, Operation
 
 _NAME_AT = LINUX_DIRENT64.size
 _PLUS_RATIO = 7
@@ -91,7 +91,7 @@ def _packed(inode: int, following: int, kind: int, name: bytes) -> bytes:
     return DIRENT.pack(inode, following, len(name), kind) + name + bytes(-len(name) % 8)
 
 
-OPERATIONS = {
+OPERATIONS: dict[int, Operation] = {
     Op.LOOKUP: _lookup,
     Op.FORGET: _forget,
     Op.BATCH_FORGET: _forget_batch,

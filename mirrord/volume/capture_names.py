@@ -16,7 +16,7 @@ from mirrord.volume.syscalls import Attributes
 from mirrord.volume.tree import Node
 
 if TYPE_CHECKING:
-    from mirrord.volume.capture import Capture
+    from mirrord.volume.capture import Capture, Operation
 
 _EXCHANGE = 2
 """RENAME_EXCHANGE of renameat2(2)."""
@@ -180,7 +180,7 @@ def _move(capture: Capture, request: Request, folder: int, old: bytes, new: byte
     capture.change(Record(Kind.RENAME, tree.number, request.node, folder, flags, payload), request)
 
 
-OPERATIONS = {
+OPERATIONS: dict[int, Operation] = {
     Op.MKNOD: _mknod,
     Op.MKDIR: _mkdir,
     Op.SYMLINK: _symlink,

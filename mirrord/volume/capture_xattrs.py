@@ -13,7 +13,7 @@ from mirrord.volume.records import Kind, Record
 from mirrord.volume.request import Request
 
 if TYPE_CHECKING:
-    from mirrord.volume.capture import Capture
+    from mirrord.volume.capture import Capture, Operation
 
 _PRIVILEGED_PREFIX = b"trusted."
 """listxattr(2) shows these to CAP_SYS_ADMIN only."""
@@ -64,7 +64,7 @@ def _removexattr(capture: Capture, request: Request) -> None:
     capture.change(Record(Kind.REMOVEXATTR, capture.tree.number, request.node, 0, 0, name), request)
 
 
-OPERATIONS = {
+OPERATIONS: dict[int, Operation] = {
     Op.GETXATTR: _getxattr,
     Op.LISTXATTR: _listxattr,
     Op.SETXATTR: _setxattr,

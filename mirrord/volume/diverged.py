@@ -50,16 +50,15 @@ class Keeper:
         """A thing is about to be overwritten. Raises KeepingError."""
         target = self._target(path)
         if target is not None:
-            self._copy(folder_fd, name, target)
+            self._copy(_path_of(folder_fd, name), target)
             self._count(target)
 
     def copy_open(self, fd: int, path: bytes) -> None:
         """The open file is about to be overwritten. Raises KeepingError."""
-        proc_fd = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            self.copy(proc_fd, b"%d" % fd, path)
-        finally:
-            os.close(proc_fd)
+        target = self._target(path)
+        if target is not None:
+            self._copy(b"/proc/self/fd/%d" % fd, target, follow=True)
+            self._count(target)
 
     def leave(self, folder_fd: int, name: bytes, path: bytes) -> None:
         """A thing goes, with all that is in it. Raises KeepingError."""
@@ -70,7 +69,7 @@ class Keeper:
             except OSError as error:
                 if error.errno != errno.EXDEV:
                     raise _no_room(error) from error
-                self._copy(folder_fd, name, target)
+                self._copy(_path_of(folder_fd, name), target)
             self._count(target)
         with suppress(FileNotFoundError):
             remove(folder_fd, name)
@@ -90,15 +89,13 @@ class Keeper:
         else:
             self.files += 1
 
-    def _copy(self, folder_fd: int, name: bytes, target: bytes) -> None:
-        source = b"/proc/self/fd/%d/%s" % (folder_fd, name)
+    def _copy(self, source: bytes, target: bytes, *, follow: bool = False) -> None:
         beside = target + b".incomplete"
         try:
-            mode = os.lstat(source).st_mode
-            if stat.S_ISDIR(mode):
-                shutil.copytree(source, beside, symlinks=True, copy_function=_copy_thing)
+            if stat.S_ISDIR(os.stat(source, follow_symlinks=follow).st_mode):
+                shutil.copytree(os.fsdecode(source), os.fsdecode(beside), symlinks=True, copy_function=_copy_thing)
             else:
-                _copy_thing(source, beside)
+                _copy_thing(source, beside, follow=follow)
             os.rename(beside, target)
         except (OSError, shutil.Error) as error:
             with suppress(OSError):
@@ -118,9 +115,13 @@ def unseen(state: Path) -> list[Path]:
         return []
 
 
-def _copy_thing(source: bytes | str, target: bytes | str) -> None:
+def _path_of(folder_fd: int, name: bytes) -> bytes:
+    return b"/proc/self/fd/%d/%s" % (folder_fd, name)
+
+
+def _copy_thing(source: bytes | str, target: bytes | str, *, follow: bool = False) -> None:
     source, target = os.fsencode(source), os.fsencode(target)
-    status = os.lstat(source)
+    status = os.stat(source, follow_symlinks=follow)
     if stat.S_ISREG(status.st_mode):
         _copy_content(source, target, status)
     elif stat.S_ISLNK(status.st_mode):
@@ -130,7 +131,7 @@ def _copy_thing(source: bytes | str, target: bytes | str) -> None:
     os.chown(target, status.st_uid, status.st_gid, follow_symlinks=False)
     if not stat.S_ISLNK(status.st_mode):
         os.chmod(target, stat.S_IMODE(status.st_mode))
-    for name, value in read_xattrs(source, follow=False):
+    for name, value in read_xattrs(source, follow=follow):
         with suppress(OSError):
             os.setxattr(target, name, value, follow_symlinks=False)
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=False)

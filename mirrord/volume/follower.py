@@ -8,6 +8,7 @@ what repairs it.
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from mirrord.volume.apply import apply
 from mirrord.volume.records import ALONE, DATA_ONLY, Kind, Record
 from mirrord.volume.stream import StreamError
 from mirrord.volume.syncing import synced
-from mirrord.volume.tree import Tree, UnknownNode
+from mirrord.volume.tree import Tree
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from mirrord.volume.stream import Stream
 
 _WRITE, _FSYNC = int(Kind.WRITE), int(Kind.FSYNC)
-_CANNOT = (OSError, UnknownNode, ValueError)
+_CANNOT = (OSError, LookupError, ValueError, struct.error)
 
 Handler = Callable[[Record], None]
 """Takes a record whose payload is gone when it returns."""

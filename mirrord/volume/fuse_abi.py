@@ -101,6 +101,7 @@ SET_MTIME = 1 << 5
 SET_ATIME_NOW = 1 << 7
 SET_MTIME_NOW = 1 << 8
 SET_KILL_SUIDGID = 1 << 11
+SET_ANYTHING = SET_MODE | SET_UID | SET_GID | SET_SIZE | SET_ATIME | SET_MTIME
 
 # -- requests --------------------------------------------------------------------------------------------------------
 

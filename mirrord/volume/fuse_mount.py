@@ -9,14 +9,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from pathlib import Path
 
 from mirrord.volume import mount_calls, mounts
 from mirrord.volume.fuse_abi import WRITE_BYTES_MAX
 
 KIND = "fuse.mirrord"
 
-_CONNECTIONS = Path("/sys/fs/fuse/connections")
+_OPTIONS = f"rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions,max_read={WRITE_BYTES_MAX}"
 
 
 def open_root(path: str) -> int:
@@ -26,6 +25,34 @@ def open_root(path: str) -> int:
         return os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_NOATIME, dir_fd=detached)
     finally:
         os.close(detached)
+
+
+def open_behind(path: str) -> int:
+    """The same for a path over which an earlier run may have left mounts. They stay, unless the directory is a mounted
+    file system itself: behind its own covers nobody can reach that."""
+    known = mounts.mounts()
+    here = mounts.at(path, known)
+    if not here or not _is_leftover(here[-1], known):
+        return open_root(path)
+    if not all(_is_leftover(mount, known) for mount in here):
+        uncover(path)
+        return open_root(path)
+    detached = mount_calls.clone(os.path.dirname(path))
+    try:
+        return os.open(os.path.basename(path), os.O_RDONLY | os.O_DIRECTORY | os.O_NOATIME, dir_fd=detached)
+    finally:
+        os.close(detached)
+
+
+def is_alive(path: str) -> bool:
+    """Does a process serve what is mounted here?"""
+    try:
+        os.statvfs(path)
+    except OSError as error:
+        if error.errno == errno.ENOTCONN:
+            return False
+        raise
+    return True
 
 
 def cover(path: str) -> None:
@@ -43,9 +70,8 @@ def cover(path: str) -> None:
 def serve(path: str, name: str) -> int:
     """Mount our file system over the path: the descriptor on which its requests arrive, not blocking."""
     device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
-    options = f"fd={device},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions,max_read={WRITE_BYTES_MAX}"
     try:
-        mount_calls.mount(name, path, KIND, options)
+        mount_calls.mount(name, path, KIND, f"fd={device},{_OPTIONS}")
     except BaseException:
         os.close(device)
         raise
@@ -82,6 +108,10 @@ def uncover(path: str) -> None:
     while True:
         known = mounts.mounts()
         here = mounts.at(path, known)
-        if not here or not (here[-1].kind == KIND or mounts.is_cover(here[-1], known)):
+        if not here or not _is_leftover(here[-1], known):
             return
         mount_calls.unmount(path, lazily=True)
+
+
+def _is_leftover(mount: mounts.Mount, known: list[mounts.Mount]) -> bool:
+    return mount.kind == KIND or mounts.is_cover(mount, known)

@@ -94,9 +94,9 @@ class Journal:
         self._put(_Task(self._snapshot(), replace=True, then=then))
 
     def note_move(self, tree: int, inode: int, parent: int, name: bytes, place: Place) -> None:
-        """This inode leaves that place; nothing depends on the note, so nobody waits for it."""
+        """This inode leaves that place. Nothing depends on the note, so it waits for other things to be written."""
         if self.moved[tree].note(inode, parent, name, place):
-            self._put(_Task([(Kind.MOVED, tree, self.moved[tree].notes.pack_one(inode))]))
+            self._tasks.append(_Task([(Kind.MOVED, tree, self.moved[tree].notes.pack_one(inode))]))
 
     # -- forgetting ----------------------------------------------------------------------------------------------------
 
@@ -108,7 +108,7 @@ class Journal:
             moved.cut()
 
     def forget(self, still: Sequence[ZoneSet], then: Handler | None = None, *, base: bytes | None = None) -> None:
-        """Everything before the cut is on both disks, except that `still` (one set for each tree) is not compared yet."""
+        """Everything before the cut is on both disks, but for what is not compared yet: `still`, for each tree."""
         for marks, kept in zip(self.marks, still, strict=True):
             marks.forget(kept)
         for moved, kept in zip(self.moved, still, strict=True):
@@ -213,10 +213,9 @@ class Journal:
 
     def _take(self) -> list[_Task]:
         with self._ring:
-            self._ring.wait_for(lambda: self._tasks or self._closing)
-            tasks = list(self._tasks)
-            self._tasks.clear()
-            return tasks
+            while not self._tasks and not self._closing:
+                self._ring.wait(_NOTES_WAIT_S)
+            return [self._tasks.popleft() for _ in range(len(self._tasks))]
 
     def _carry_out(self, tasks: list[_Task]) -> None:
         """Of several replacements the last one says all; what comes after it is appended as one frame."""
@@ -238,6 +237,8 @@ class Journal:
                 task.then()
 
 
+_NOTES_WAIT_S = 1.0
+"""So long a note of a move waits for something that has to be written anyway."""
 SMALL = 1 << 14
 """More single zones than this in a tree are a reason for a checkpoint."""
 

@@ -38,7 +38,7 @@ Entry = tuple[Kind, int, bytes]
 """Kind, tree, payload."""
 
 
-class Damaged(Exception):
+class Damaged(Exception):  # noqa: N818  # it says what the file is
     """The file cannot be believed; the text says why."""
 
 

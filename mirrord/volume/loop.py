@@ -104,6 +104,8 @@ class Loop:
             if ready:
                 spin_until = now + SPIN_NS
                 self._serve(ready)
+            else:
+                os.sched_yield()
             if self._timers and self._timers[0][0] <= now:
                 self._run_timers(now)
             if not ready or now >= work_due:

@@ -61,6 +61,9 @@ class Replicator:
         self.mode = Mode.HELD
         self.peer: Stream | None = None
         """The way to it, while there is a link."""
+        self.screen: Callable[[Record], bool] | None = None
+        """While the peer is brought up to date: whether it can carry out this change by now. If not, the resync finds
+        what became of it."""
         self.seq = 0
         """The number of the newest record that was sent. What is not sent, because it concerns a file without a name or
         there is no link, takes none, and is answered with those before it."""
@@ -125,6 +128,8 @@ class Replicator:
     def write(self, capture: Capture, node: int, offset: int, content: memoryview, unique: int) -> None:
         tree = capture.tree
         peer = self.peer
+        if self.screen is not None and not self.screen(Record(_WRITE, tree.number, node, offset, 0, content)):
+            peer = None
         if peer is not None and (node in tree.bound or self._bind(capture, (node,))) and not tree.is_orphan(node):
             self.seq += 1
             peer.gather(HEADER.pack(len(content), _WRITE, tree.number, 0, self.seq, node, offset), content)
@@ -158,7 +163,7 @@ class Replicator:
 
     def forgotten(self, capture: Capture, node: int) -> None:
         if self.peer is not None:
-            self._put(Record(Kind.FORGET, capture.tree.number, node))
+            self.put(Record(Kind.FORGET, capture.tree.number, node))
 
     # -- the batch -----------------------------------------------------------------------------------------------------
 
@@ -180,8 +185,10 @@ class Replicator:
     def send(self, capture: Capture, record: Record) -> int:
         """Gathers a record, after what the peer must know for it; returns its number, or that of the last one sent if
         there is no link, or nothing that the peer could know the nodes by."""
+        if self.screen is not None and not self.screen(record):
+            return self.seq
         if self.peer is not None and self._bind(capture, record.mentions):
-            self._put(record)
+            self.put(record)
         return self.seq
 
     def flush(self) -> None:
@@ -295,10 +302,11 @@ class Replicator:
         for node in nodes:
             if node not in tree.bound:
                 for record in tree.bindings(node):
-                    self._put(record)
+                    self.put(record)
         return all(node in tree.bound for node in nodes)
 
-    def _put(self, record: Record) -> None:
+    def put(self, record: Record) -> None:
+        """Gathers a record that mentions nothing that the peer would have to know."""
         assert self.peer is not None
         self.seq += 1
         self.peer.gather(record.header(self.seq), record.payload)

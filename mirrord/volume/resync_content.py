@@ -20,8 +20,10 @@ from mirrord.volume.resync_records import HOLE, LENGTH, LOOK, unpack_blocks
 class FileComparison:
     """One file's. `fd` is this comparison's to close."""
 
-    def __init__(self, tree: int, node: int, fd: int, chunks: set[int] | None, buffer: memoryview) -> None:
-        """chunks: which 4 MiB pieces may differ; None: all."""
+    def __init__(
+        self, tree: int, node: int, fd: int, chunks: set[int] | None, buffer: memoryview, *, look: bool = False
+    ) -> None:
+        """chunks: which 4 MiB pieces may differ; None: all. look: nothing is to be repaired."""
         self.node = node
         self.unanswered = 0
         self.asked_all = False
@@ -34,6 +36,7 @@ class FileComparison:
         self._fd = fd
         self._chunks = chunks
         self._buffer = buffer
+        self._look = look
 
     def close(self) -> None:
         os.close(self._fd)
@@ -47,9 +50,9 @@ class FileComparison:
         """Whether it still has a name."""
         return os.fstat(self._fd).st_nlink > 0
 
-    def questions(self, *, look: bool) -> Iterator[Record]:
+    def questions(self) -> Iterator[Record]:
         """A record for each part; the reading is done when it is taken, and it must be put into the stream at once."""
-        flags, at = LOOK * look, 0
+        flags, at = LOOK * self._look, 0
         while at < (size := os.fstat(self._fd).st_size):
             data = next_data(self._fd, at)
             hole_end = size if data is None else min(size, data - data % BLOCK_BYTES)
@@ -58,14 +61,15 @@ class FileComparison:
                 length = LENGTH.pack(hole_end - at)
                 yield Record(Kind.DIGESTS, self._tree, self.node, at, flags | HOLE, length)
                 at = hole_end
-            elif self._is_marked(at):
+            elif data is not None and self._is_marked(at):
                 self.unanswered += 1
-                end = min(at - at % PIECE_BYTES + PIECE_BYTES, self._data_end(at))
+                end = min(at - at % PIECE_BYTES + PIECE_BYTES, self._data_end(data))
                 found = digests(self._fd, at, end, self._buffer)
                 yield Record(Kind.DIGESTS, self._tree, self.node, at, flags, found)
                 at = end
             else:
-                at = self._next_place(at)
+                assert data is not None
+                at = self._next_place(at, data)
         self.asked_all = True
 
     def answered(self, record: Record) -> int:
@@ -74,7 +78,8 @@ class FileComparison:
         size = 0
         for number in unpack_blocks(bytes(record.payload)):
             start = record.offset + number * BLOCK_BYTES
-            self._want(start, start + BLOCK_BYTES)
+            if not self._look:
+                self._want(start, start + BLOCK_BYTES)
             size += BLOCK_BYTES
         self.differs = self.differs or size > 0
         return size
@@ -97,14 +102,14 @@ class FileComparison:
     def _is_marked(self, at: int) -> bool:
         return self._chunks is None or at >> CHUNK_BITS in self._chunks
 
-    def _data_end(self, at: int) -> int:
-        """Where the next hole begins, rounded up to whole blocks."""
-        end = os.lseek(self._fd, at, os.SEEK_HOLE)
+    def _data_end(self, data: int) -> int:
+        """Where the next hole behind this data begins, rounded up to whole blocks."""
+        end = os.lseek(self._fd, data, os.SEEK_HOLE)
         return end + -end % BLOCK_BYTES
 
-    def _next_place(self, at: int) -> int:
+    def _next_place(self, at: int, data: int) -> int:
         """From a place where nothing is marked: the next marked chunk or hole, whichever comes first."""
-        hole = self._data_end(at)
+        hole = self._data_end(data)
         assert self._chunks is not None
         marked = min((chunk for chunk in self._chunks if chunk > at >> CHUNK_BITS), default=None)
         return hole if marked is None else min(hole, marked * CHUNK_BYTES)

@@ -69,3 +69,8 @@ def differing(ours: bytes, theirs: bytes) -> list[int]:
     count = max(len(ours), len(theirs)) // DIGEST_BYTES
     cut = [slice(number * DIGEST_BYTES, (number + 1) * DIGEST_BYTES) for number in range(count)]
     return [number for number, at in enumerate(cut) if ours[at] != theirs[at]]
+
+
+def is_hole(digests: bytes, number: int) -> bool:
+    """Whether this block has nothing but zeros."""
+    return digests[number * DIGEST_BYTES : (number + 1) * DIGEST_BYTES] == ZERO_DIGEST

@@ -13,19 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mirrord.core.zones import Index
+from mirrord.volume import resync_digests as content
+from mirrord.volume import resync_records as form
 from mirrord.volume import syscalls
 from mirrord.volume.diverged import Keeper
 from mirrord.volume.followed_tree import FollowedTree
 from mirrord.volume.journal import Journal
 from mirrord.volume.moved import Notes
 from mirrord.volume.records import Kind, Record
-from mirrord.volume.resync_digests import (
-    BLOCK_BYTES, DIGEST_BYTES, PIECE_BYTES, ZERO_DIGEST, differing, digests, next_data,
-)  # fmt: skip
 from mirrord.volume.resync_listing import describe, differences, read_entry, unpack_entries
-from mirrord.volume.resync_records import (
-    BASE, FIRST, HOLE, KEEP, LAST, LENGTH, LOOK, Candidate, Outcome, pack_blocks,
-)  # fmt: skip
+from mirrord.volume.resync_records import Candidate, Outcome
 from mirrord.volume.resync_repair import Hints, Repair, path_in
 from mirrord.volume.resync_staging import Staging, remove
 from mirrord.volume.resync_walk import walk
@@ -62,7 +59,7 @@ class ResyncFollower:
         self._hints = [Hints() for _ in trees]
         self._repairs = self._make_repairs()
         self._looked: dict[tuple[int, int], tuple[set[bytes], list[bytes]]] = {}
-        self._buffer = memoryview(bytearray(BLOCK_BYTES))
+        self._buffer = memoryview(bytearray(content.BLOCK_BYTES))
         self._kept: set[tuple[int, int]] = set()
         self._told_kept = 0
 
@@ -83,7 +80,7 @@ class ResyncFollower:
         for staging in self._stagings:
             staging.close()
 
-    # -- names -------------------------------------------------------------------------------------------------------------
+    # -- names ---------------------------------------------------------------------------------------------------------
 
     def _take_hints(self, record: Record) -> None:
         notes = Notes()
@@ -92,14 +89,14 @@ class ResyncFollower:
             self._hints[record.tree].add(self._trees[record.tree].root, node, path)
 
     def _take_listing(self, record: Record) -> None:
-        if record.flags & LOOK:
+        if record.flags & form.LOOK:
             self._look_at_listing(record)
             return
         repair = self._repairs[record.tree]
-        if record.flags & FIRST:
+        if record.flags & form.FIRST:
             repair.begin(record.node)
         repair.entries(record.node, unpack_entries(record.payload))
-        if record.flags & LAST:
+        if record.flags & form.LAST:
             outcome = repair.end(record.node)
             self._answer(Record(Kind.LISTED, record.tree, record.node, payload=outcome.pack()))
             self._tell_kept()
@@ -108,7 +105,7 @@ class ResyncFollower:
         """Repairs nothing: which names differ, and how."""
         fd = self._trees[record.tree].descriptor(record.node)
         key = record.tree, record.node
-        if record.flags & FIRST:
+        if record.flags & form.FIRST:
             self._looked[key] = set(), []
         names, found = self._looked[key]
         for wanted in unpack_entries(record.payload):
@@ -119,7 +116,7 @@ class ResyncFollower:
                 wrong = ["missing"]
             if wrong:
                 found.append(wanted.name + b"\0" + ", ".join(wrong).encode())
-        if record.flags & LAST:
+        if record.flags & form.LAST:
             del self._looked[key]
             found += [name + b"\0extra" for name in map(os.fsencode, os.listdir(fd)) if name not in names]
             outcome = Outcome(differing=tuple(found))
@@ -137,42 +134,42 @@ class ResyncFollower:
             os.close(fd)
         self._repairs[record.tree].attributes(record.node, wanted)
 
-    # -- content -----------------------------------------------------------------------------------------------------------
+    # -- content -------------------------------------------------------------------------------------------------------
 
     def _take_digests(self, record: Record) -> None:
         fd = self._trees[record.tree].descriptor(record.node)
-        look = bool(record.flags & LOOK)
-        if record.flags & HOLE:
-            (length,) = LENGTH.unpack(record.payload)
+        look = bool(record.flags & form.LOOK)
+        if record.flags & form.HOLE:
+            (length,) = form.LENGTH.unpack(record.payload)
             blocks = self._differs_from_hole(record, fd, length, look=look)
         else:
             blocks = self._differs(record, fd, look=look)
-        self._answer(Record(Kind.COMPARED, record.tree, record.node, record.offset, 0, pack_blocks(blocks)))
+        self._answer(Record(Kind.COMPARED, record.tree, record.node, record.offset, 0, form.pack_blocks(blocks)))
 
     def _differs(self, record: Record, fd: int, *, look: bool) -> list[int]:
-        """The blocks that the primary has to send. What is a hole there becomes one here at once."""
+        """The blocks that the primary has to send. What is nothing but zeros there becomes a hole here at once."""
         theirs, start = bytes(record.payload), record.offset
-        ours = digests(fd, start, start + PIECE_BYTES, self._buffer)[: len(theirs)]
-        wrong = differing(ours, theirs)
+        ours = content.digests(fd, start, start + content.PIECE_BYTES, self._buffer)[: len(theirs)]
+        wrong = content.differing(ours, theirs)
         if wrong and not look:
             self._keep(record, fd)
-        holes = [] if look else [n for n in wrong if theirs[n * DIGEST_BYTES : (n + 1) * DIGEST_BYTES] == ZERO_DIGEST]
+        holes = set() if look else {number for number in wrong if content.is_hole(theirs, number)}
         for number in holes:
-            syscalls.fallocate(fd, _PUNCH, start + number * BLOCK_BYTES, BLOCK_BYTES)
+            syscalls.fallocate(fd, _PUNCH, start + number * content.BLOCK_BYTES, content.BLOCK_BYTES)
         return [number for number in wrong if number not in holes]
 
     def _differs_from_hole(self, record: Record, fd: int, length: int, *, look: bool) -> list[int]:
         """What is not zero here within a hole of the primary's goes; if we only look, the first block says so."""
         end = record.offset + length
-        at = next_data(fd, record.offset)
+        at = content.next_data(fd, record.offset)
         while at is not None and at < end:
-            stop = min(at - at % BLOCK_BYTES + BLOCK_BYTES, end)
-            if digests(fd, at, stop, self._buffer) != ZERO_DIGEST and os.fstat(fd).st_size > at:
+            stop = min(at - at % content.BLOCK_BYTES + content.BLOCK_BYTES, end)
+            if content.digests(fd, at, stop, self._buffer) != content.ZERO_DIGEST and os.fstat(fd).st_size > at:
                 if look:
                     return [0]
                 self._keep(record, fd)
                 syscalls.fallocate(fd, _PUNCH, at, stop - at)
-            at = next_data(fd, stop)
+            at = content.next_data(fd, stop)
         return []
 
     def _keep(self, record: Record, fd: int) -> None:
@@ -194,16 +191,16 @@ class ResyncFollower:
             folder = os.fsencode(self._keepers[0].folder)
             self._answer(Record(Kind.KEPT, 0, 0, files, 0, folder))
 
-    # -- what a thread does ------------------------------------------------------------------------------------------------
+    # -- what a thread does --------------------------------------------------------------------------------------------
 
     def _take_candidates(self, record: Record) -> None:
         """The primary asks: what does this node's journal say may differ? And how is what differs dealt with?"""
-        if record.flags & KEEP and self._keepers is None:
+        if record.flags & form.KEEP and self._keepers is None:
             first = Keeper(self._state, 0)
             self._keepers = [first, *(Keeper(self._state, tree.number, first.folder) for tree in self._trees[1:])]
             self._repairs = self._make_repairs()
         if bytes(record.payload) != self._journal.base or not any(self._journal.base):
-            self._answer(Record(Kind.CANDIDATES, record.tree, 0, flags=LAST | KEEP))
+            self._answer(Record(Kind.CANDIDATES, record.tree, 0, flags=form.LAST | form.KEEP))
             return
         index = Index(self._journal.marks[record.tree].durable.copy())
         self._in_thread(lambda: self._walk(record.tree, index))
@@ -215,7 +212,7 @@ class ResyncFollower:
             if sum(map(len, part)) > PART_BYTES:
                 self._send_later(Record(Kind.CANDIDATES, tree, 0, payload=b"".join(part)))
                 part = []
-        self._send_later(Record(Kind.CANDIDATES, tree, 0, flags=LAST, payload=b"".join(part)))
+        self._send_later(Record(Kind.CANDIDATES, tree, 0, flags=form.LAST, payload=b"".join(part)))
 
     def _finish(self, record: Record) -> None:
         self._in_thread(lambda: self._empty(record))
@@ -227,7 +224,7 @@ class ResyncFollower:
         self._send_later(Record(Kind.FINISH, record.tree, 0))
 
     def _checkpoint(self, record: Record) -> None:
-        base = bytes(record.payload) if record.flags & BASE else None
+        base = bytes(record.payload) if record.flags & form.BASE else None
         self._in_thread(lambda: self._sync(record.offset, base))
 
     def _sync(self, number: int, base: bytes | None) -> None:

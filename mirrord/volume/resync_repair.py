@@ -169,8 +169,8 @@ class Repair:
             remove(fd, name)
 
     def _bring(self, handle: bytes, folder_fd: int, wanted: Entry) -> None:
-        """An object of ours gets the name. A folder leaves where it was; of anything else the old name goes, if it has
-        to, when the folder that it is in is listed: the kernel does not say where a file is that was found by handle."""
+        """An object of ours gets the name. A folder leaves where it was. The kernel does not say where a file is that
+        was found by handle: it gets the name as well, and the old one goes, if it has to, when its folder is listed."""
         fd = syscalls.open_by_handle(self._tree.root, handle, _PATH_ONLY)
         try:
             if not wanted.is_folder:

@@ -62,7 +62,7 @@ class Staging:
 def remove(folder_fd: int, name: bytes, path: bytes = b"") -> None:
     """A thing and all that is in it."""
     if stat.S_ISDIR(os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_mode):
-        shutil.rmtree(name, dir_fd=folder_fd)  # type: ignore[arg-type]  # takes what os.rmdir takes
+        shutil.rmtree(name, dir_fd=folder_fd)
     else:
         os.unlink(name, dir_fd=folder_fd)
 

@@ -9,17 +9,15 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from mirrord.volume import local
 from mirrord.volume.loop import Loop
 
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
     from mirrord.volume.capture import Capture
-
-THREADS = 8
-
 
 class Sync:
     """One that is under way."""
@@ -38,9 +36,9 @@ class Sync:
 class Syncing:
     """Those of the primary."""
 
-    def __init__(self, loop: Loop, fault: Callable[[str], None]) -> None:
+    def __init__(self, loop: Loop, threads: ThreadPoolExecutor, fault: Callable[[str], None]) -> None:
         """fault: told, in a sentence, when this node's disk has failed."""
-        self.threads = ThreadPoolExecutor(THREADS, "fsync")
+        self._threads = threads
         self._loop = loop
         self._fault = fault
         self._all: set[Sync] = set()
@@ -63,7 +61,7 @@ class Syncing:
             self._done_here(sync, synced(capture.tree.descriptor(node), data_only=data_only))
             return
         descriptor = os.dup(capture.tree.descriptor(node))  # the tree may close its own meanwhile
-        self.threads.submit(self._sync, sync, descriptor, data_only)
+        self._threads.submit(self._sync, sync, descriptor, data_only)
 
     def done_there(self, seq: int) -> None:
         """The peer's disk has it."""

@@ -44,7 +44,7 @@ class Node:
         self.name = b""
 
 
-class UnknownNode(LookupError):
+class UnknownNode(LookupError):  # noqa: N818 - it says what the id is
     """A node id that was not bound here."""
 
 

@@ -88,7 +88,7 @@ def test_errors_are_a_sentence(farm: Lab, arguments: tuple[str, ...], sentence: 
 def test_without_a_daemon(farm: Lab) -> None:
     done = run(farm, LAN, "status")
     assert done.returncode == 1
-    assert done.stderr == "farmctl: no farm runs on this machine (no socket in /run/farmd)\n"
+    assert done.stderr == "farmctl: no farm or mirror runs on this machine (no socket in /run/farmd)\n"
 
 
 def test_a_frozen_daemon_does_not_answer(farm: Lab) -> None:

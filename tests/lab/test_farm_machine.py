@@ -152,4 +152,4 @@ def test_two_farms_have_each_their_own_slot_and_spread(other: Lab) -> None:
     assert counted(other) == before
     answer = other.exec("n1", *services.farmctl("status"), check=False)
     assert answer.returncode == 1
-    assert answer.stderr == "farmctl: several farms run here; choose one with --farm: other, web\n"
+    assert answer.stderr == "farmctl: several farms or mirrors run here; choose one with --farm: other, web\n"

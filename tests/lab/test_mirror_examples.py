@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from lab.mirror import EXAMPLES, NODES, example, plain
+from lab.mirror import EXAMPLES, NODES, MirrorLab, example, plain
+from lab.topology import LAN
+from lab.waiting import until
 from mirrord import config_file
+from tests.lab.test_topology import name as testing
 
 EVERY = sorted(path.stem for path in EXAMPLES.glob("*.toml"))
 
@@ -40,3 +45,60 @@ def test_lines_are_added_to_the_mirror(tmp_path: Path) -> None:
     config = config_file.load(written(tmp_path, plain("two", ["/srv/a", "/srv/b"], port="5409")))
     assert (config.mirror.name, config.mirror.port) == ("two", 5409)
     assert [str(directory) for directory in config.mirror.directories] == ["/srv/a", "/srv/b"]
+
+
+# -- each of them, for real --------------------------------------------------------------------------------------------
+
+LIMITS_S = 30.0
+
+
+def put(lab: MirrorLab, url: str, text: str, *options: str) -> bool:
+    """Whether a client could store this."""
+    command = ["curl", "-sf", "--max-time", "3", *options, "-d", text, url]
+    return lab.exec(LAN, *command, check=False).returncode == 0
+
+
+def get(lab: MirrorLab, url: str) -> str:
+    return lab.exec(LAN, "curl", "-sf", "--max-time", "3", url, check=False).stdout
+
+
+@pytest.fixture
+def lab(request: pytest.FixtureRequest) -> Iterator[MirrorLab]:
+    built = MirrorLab(testing(request.param), [example(request.param)])
+    built.up(start=False)
+    try:
+        for node in NODES:
+            built.exec(node, "chown", "www-data:", tomllib.loads(example(request.param))["mirror"]["directories"][0])
+        built.start_mirrors()
+        yield built
+    finally:
+        built.down()
+
+
+@pytest.mark.needs_root
+@pytest.mark.parametrize("lab", ["uploads"], indirect=True)
+def test_an_upload_that_was_accepted_survives_its_server(lab: MirrorLab) -> None:
+    url = "http://10.0.0.201:8080"
+    first = lab.wait_pair()
+    until(lambda: put(lab, f"{url}/a/one", "one", "-X", "PUT"), "an upload", LIMITS_S)
+    lab.kill(first)
+    until(lambda: get(lab, f"{url}/a/one") == "one", "the upload to be served by the other node", LIMITS_S)
+    assert put(lab, f"{url}/two", "two", "-X", "PUT")
+    lab.start(first)
+    lab.wait_pair()
+    lab.farmctl(lab.serving()[0], "swap")
+    until(lambda: get(lab, f"{url}/two") == "two" and lab.serving() == [first], "both to be back", LIMITS_S)
+
+
+@pytest.mark.needs_root
+@pytest.mark.parametrize("lab", ["notes"], indirect=True)
+def test_a_note_that_was_taken_survives_its_server(lab: MirrorLab) -> None:
+    url = "http://10.0.0.202:8090/notes"
+    first = lab.wait_pair()
+    until(lambda: put(lab, url, "one"), "a note to be taken", LIMITS_S)
+    taken = ["one", *(f"note {n}" for n in range(30) if put(lab, url, f"note {n}"))]
+    lab.kill(first)
+    until(lambda: get(lab, url) != "", "the other node to answer", LIMITS_S)
+    assert json.loads(get(lab, url)) == taken
+    lab.start(first)
+    lab.wait_pair()

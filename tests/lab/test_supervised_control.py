@@ -98,7 +98,9 @@ def test_waiting_begins_before_farmd_does(supervised: Lab) -> None:
     supervised.stop("n3")
     done = run(supervised, "n3", "wait", "ready", "--timeout", "0.1")
     assert done.returncode == 1
-    assert done.stderr == "farmctl: not ready within 0.1 s: no farm runs on this machine (no socket in /run/farmd)\n"
+    assert done.stderr == (
+        "farmctl: not ready within 0.1 s: no farm or mirror runs on this machine (no socket in /run/farmd)\n"
+    )
     waiting = supervised.popen("n3", *services.farmctl("wait", "ready", "--timeout", "30"), stdout=subprocess.PIPE)
     supervised.start("n3")
     output, _ = waiting.communicate(timeout=40)

@@ -19,10 +19,12 @@ import errno
 import hashlib
 import os
 import random
+import signal
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 SLOT_BYTES = 4096
 SLOTS = 64
@@ -132,6 +134,13 @@ class Worker:
         os.write(sys.stdout.fileno(), f"{phase} {self.worker} {kind} {what or '-'} {number}\n".encode())
 
 
+def _end(children: list[int]) -> NoReturn:
+    """The end of the parent is the end of its workers, in the middle of what they do."""
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+    os._exit(0)
+
+
 def _sync(folder: Path) -> None:
     """The folder's entries are on disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -151,11 +160,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     until_s = time.monotonic() + arguments.seconds
-    children = []
+    children: list[int] = []
+    signal.signal(signal.SIGTERM, lambda *_: _end(children))
     for worker in range(arguments.workers):
         child = os.fork()
         if child == 0:
             status = 1
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             try:
                 Worker(arguments.directory, worker, arguments.first, arguments.seed).run(until_s)
                 status = 0

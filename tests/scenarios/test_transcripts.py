@@ -11,16 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenarios import stage, workshop
+from tests.scenarios import pair, stage, workshop
 
 FOLDER = Path(__file__).parent
+STAGES = {FOLDER: stage.Stage, FOLDER / "supervisor": workshop.Stage, FOLDER / "mirror": pair.Stage}
 TRANSCRIPTS = sorted(FOLDER.rglob("*.txt"))
 BLOCK = re.compile(r"^(?P<commands>(?:[^#\n].*\n)+?)----\n(?P<seen>(?:.+\n)*)", re.MULTILINE)
 
 
 def play(path: Path) -> str:
     """The transcript as it comes out now."""
-    on = stage.Stage() if path.parent == FOLDER else workshop.Stage()
+    on = STAGES[path.parent]()
 
     def once_more(block: re.Match[str]) -> str:
         return f"{block['commands']}----\n{on.play(block['commands'])}\n"

@@ -39,3 +39,6 @@ class Faults:
     """An application that cannot be kept running on a node."""
     orders: float = 0.0
     """Of an operator."""
+    ambushes: float = 0.0
+    """Probability that something happens just when a node writes its state: then it is slow, and meanwhile a node dies,
+    stands still or is cut off."""

@@ -14,11 +14,11 @@ NEVER = -(1 << 62)
 
 @dataclass
 class Node:
-    """A machine. Its daemon may be absent or frozen; the volume below it goes on by itself while the daemon is frozen."""
+    """A machine. Its daemon may be absent or frozen; the volume below it goes on by itself meanwhile."""
 
     id: int
     # -- what survives
-    state: State = State()
+    state: State = field(default_factory=State)
     data: set[int] = field(default_factory=set)
     """The writes in its directories."""
     torn: bool = False
@@ -27,6 +27,7 @@ class Node:
     core: Core | None = None
     run: int = 0
     """Counts starts and stops, so that what was scheduled for an earlier run is dropped."""
+    frozen_since: int = 0
     frozen_until: int = 0
     inbox: list[Event] = field(default_factory=list)
     alarm: int = 0
@@ -47,10 +48,8 @@ class Node:
     heard_gap_ns: int = 0
     """How long before it had sent that message the peer had heard this node last."""
     awake_ns: int = 0
-    """Since when it has not stood still."""
+    """Since when it has not stood still for as long as matters."""
     witnessed_ns: int = NEVER
     """When the newest probe that the witness answered was sent."""
     forced: bool = False
     """An operator has just promoted it."""
-    generations: list[int] = field(default_factory=list)
-    """The numbers that were on its disk."""

@@ -49,6 +49,8 @@ class Link:
         self.leader, self.follower = leader, follower
         self.paired = False
         """A write counts only when the follower has it, too."""
+        self.resynced = 0
+        """The last number of the stream that the resync has brought over."""
         self.broken = False
         self._queues: dict[bool, deque[Callable[[], None]]] = {True: deque(), False: deque()}
         self._stalled_ns: dict[bool, int | None] = {True: None, False: None}
@@ -149,11 +151,11 @@ class Volume:
         failure = "the stream is gone" if isinstance(order, Hold) and not self.holding else ""
         self._do(order)
         self.orders.popleft()
+        if self.orders:
+            self._begin()
         self.say(Done(self.number, failure))
         if isinstance(order, Verify):
             self.say(Verified([], 0))
-        if self.orders:
-            self._begin()
 
     def _hold(self) -> bool:
         """Whether to wait: what is under way has yet to be acknowledged."""
@@ -236,6 +238,7 @@ class Volume:
             return
         link.paired, self.alone = True, False
         snapshot, number = set(self.node.data), self.number
+        link.resynced = number
         link.send(lambda: link.follower.complete(link, snapshot, number), to_follower=True)
 
     def complete(self, link: Link, snapshot: set[int], number: int) -> None:
@@ -248,10 +251,7 @@ class Volume:
 
     def in_sync(self, link: Link) -> None:
         if self.link is link and not self.gone:
-            for write, number in self.waiting.items():  # what was held while there was no link is part of the snapshot
-                if number <= 0:
-                    self.waiting[write] = self.number
-            self._acknowledge(*[write for write, number in self.waiting.items() if number <= self.number])
+            self.acknowledged(link, link.resynced)
             self.say(InSync())
 
     def unlinked(self, link: Link, reason: str) -> None:
@@ -279,6 +279,7 @@ class Volume:
     def apply(self, link: Link, write: int, number: int) -> None:
         if self.link is not link or self.gone:
             return
+        self.mirror.applies(self.node)
         self.node.data.add(write)
         self.number = number
         link.send(lambda: link.leader.acknowledged(link, number), to_follower=False)

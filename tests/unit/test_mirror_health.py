@@ -127,6 +127,7 @@ def test_metrics_of_a_mirror(tmp_path: Path) -> None:
     assert found[f"mirrord_generation {here}"] == 7
     assert found[f"mirrord_in_sync {here}"] == 0
     assert found[f"mirrord_lag_bytes {here}"] == 8192
+    assert found[f"mirrord_diverged {here}"] == 0
     assert found[f"mirrord_resync_done_bytes {here}"] == 3_200_000_000
     assert found["mirrord_heartbeat_age_seconds mirror=db network=10.99.0.2 node=n1"] == 0.041
     assert found[f"mirrord_witness_age_seconds {here}"] == 0.21

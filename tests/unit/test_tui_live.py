@@ -10,12 +10,13 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.unit import mirrors
 from tests.unit.statuses import status
 from tests.unit.terminals import WAIT_S, Terminal, program
 
@@ -23,9 +24,11 @@ from tests.unit.terminals import WAIT_S, Terminal, program
 class Daemon:
     """A control socket that answers with one status and pushes it again whenever it changes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, made: Callable[..., dict[str, Any]] = status) -> None:
+        """made: makes its statuses; by default those of a farm in which all is well."""
         self.path = path
-        self._status = status()
+        self._made = made
+        self._status = made()
         self._changed = threading.Condition()
         self._frozen = False
         self._connections: list[socket.socket] = []
@@ -47,7 +50,7 @@ class Daemon:
 
     def say(self, **changes: Any) -> None:
         with self._changed:
-            self._status = status(**changes)
+            self._status = self._made(**changes)
             self._changed.notify_all()
 
     def freeze(self, frozen: bool = True) -> None:
@@ -234,6 +237,63 @@ def test_one_frame_on_a_terminal(daemon: Daemon) -> None:
         assert terminal.end() == 0
         assert not terminal.screen.alternate
         assert terminal.restored()
+
+
+# -- several of them ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mirror(daemon: Daemon) -> Iterator[Daemon]:
+    found = Daemon(daemon.path.with_name("db.sock"), mirrors.status)
+    yield found
+    with contextlib.suppress(OSError):
+        found.close()
+
+
+def test_a_key_leads_to_the_next_one(daemon: Daemon, mirror: Daemon) -> None:
+    with started(daemon) as terminal:
+        for key, shown in (("", "n1 serves, n2 is in sync"), ("\t", "all 3 nodes are up"), ("n", "P R I M")):
+            terminal.press(key)
+            terminal.until_shown(shown)
+        terminal.until_shown("tab web")
+        mirror.say(role="ALONE", in_sync=False)
+        terminal.until_shown("A L O N E")
+        daemon.close()
+        terminal.until(lambda: "tab" not in terminal.text(), "the key to lead nowhere")
+        terminal.press("\tq")
+        assert terminal.end() == 0
+        assert terminal.restored()
+
+
+def test_the_one_that_was_asked_for_comes_first(daemon: Daemon, mirror: Daemon) -> None:
+    with started(daemon, "--farm", "web") as terminal:
+        terminal.until_shown("all 3 nodes are up")
+        terminal.until_shown("tab db")
+        mirror.freeze()
+        terminal.press("\t")
+        terminal.until_shown("did not answer")
+        assert terminal.text().startswith("db")
+        mirror.freeze(False)
+        terminal.until_shown("P R I M")
+
+
+def test_a_mirror_has_a_history(daemon: Daemon, mirror: Daemon) -> None:
+    with started(daemon) as terminal:
+        terminal.until_shown("P R I M")
+        mirror.say(said_ns=10**9)
+        terminal.until(lambda: "██" in terminal.text(), "two seconds of writes")
+
+
+@pytest.mark.usefixtures("mirror")
+def test_without_a_terminal_one_must_be_chosen(daemon: Daemon) -> None:
+    assert "several farms or mirrors run here; choose one with --farm: db, web" in farmctl(daemon).stderr
+    assert "P R I M" in farmctl(daemon, "--mirror", "db").stdout
+
+
+@pytest.mark.usefixtures("mirror")
+def test_a_picture_of_a_mirror_is_saved(daemon: Daemon, tmp_path: Path) -> None:
+    assert farmctl(daemon, "--farm", "db", "--svg", str(tmp_path / "top.svg")).returncode == 0
+    assert "S&#160;E&#160;C&#160;O&#160;N&#160;D" in (tmp_path / "top.svg").read_text()
 
 
 # -- without a terminal ------------------------------------------------------------------------------------------------

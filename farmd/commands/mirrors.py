@@ -1,0 +1,128 @@
+"""Verbs for mirrors: who serves, and whether both have the same."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from farmd.commands.asking import POLL_S, Verbs, ask
+from farmd.errors import MachineError
+
+CHANGE_TIMEOUT_S = 180.0
+"""For an application to stop here and to start there, with some time to spare."""
+VERIFY_TIMEOUT_S = 86400.0
+"""Both nodes read all their files."""
+SERVING = ("PRIM", "ALONE")
+
+Done = Callable[[dict[str, Any]], bool]
+"""Whether a status is as wanted."""
+
+
+def add(verbs: Verbs) -> None:
+    swap = verbs.farm_verb("swap", _swap, "mirror: the two nodes change places; the application stops and starts")
+    _add_timeout(swap, CHANGE_TIMEOUT_S)
+    promote = verbs.farm_verb("promote", _promote, "mirror: let this node serve with the data that it has")
+    promote.add_argument("--force-outdated", action="store_true", help="even though the other node has newer data: "
+                         "what was acknowledged and is not here is given up")  # fmt: skip
+    _add_timeout(promote, CHANGE_TIMEOUT_S)
+    verbs.farm_verb("resync", _resync, "mirror: compare everything anew, and make the other node equal to this one")
+    verify = verbs.farm_verb("verify", _verify, "mirror: compare both nodes while they run; exit code 1 if they differ")
+    _add_timeout(verify, VERIFY_TIMEOUT_S)
+    diverged = verbs.farm_verb("diverged", _diverged, "mirror: where files are kept that only this node had")
+    diverged.add_argument("--looked", action="store_true", help="somebody has looked: put them aside, show it no more")
+
+
+def _add_timeout(added: argparse.ArgumentParser, default_s: float) -> None:
+    text = f"seconds to wait (default {default_s:g})"
+    added.add_argument("--timeout", type=float, default=default_s, metavar="S", help=text)
+
+
+def _swap(arguments: argparse.Namespace) -> int:
+    before = mirror_status(arguments, "swap")
+    began = ask(arguments, "swap")["at"]
+    wanted = ("SECOND",) if before["role"] == "PRIM" else SERVING
+
+    def done(answer: dict[str, Any]) -> bool:
+        for event in answer["events"]:
+            if event["time"] >= began and event["text"].startswith("serves on"):
+                raise MachineError(f"the nodes have not changed places: {event['text']}")
+        return answer["role"] in wanted and answer["peer"]["role"] != before["role"] and _settled(answer)
+
+    answer = _await(arguments, "the nodes have not changed places", done)
+    server = answer["node"] if answer["role"] in SERVING else answer["peer"]["name"]
+    return _tell(arguments, answer, f"node {server} serves now")
+
+
+def _promote(arguments: argparse.Namespace) -> int:
+    mirror_status(arguments, "promote")
+    ask(arguments, "promote", force=arguments.force_outdated)
+    answer = _await(arguments, "this node does not serve", lambda answer: answer["role"] in SERVING)
+    return _tell(arguments, answer, f"node {answer['node']} serves now, {answer['role']}")
+
+
+def _resync(arguments: argparse.Namespace) -> int:
+    mirror_status(arguments, "resync")
+    ask(arguments, "resync")
+    return _tell(arguments, {}, "everything is compared anew; `farmctl wait insync` returns when that is done")
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    mirror_status(arguments, "verify")
+    began = ask(arguments, "verify")["at"]
+
+    def done(answer: dict[str, Any]) -> bool:
+        if not answer["in_sync"]:
+            raise MachineError("the pair is not in sync any more, so it was not verified")
+        return answer["verified"] is not None and answer["verified"]["at"] >= began
+
+    found = _await(arguments, "the comparison has not ended", done)["verified"]
+    lines = [f"{found['count']} files differ:" if found["count"] > 1 else "one file differs:", *found["differing"]]
+    text = "\n  ".join(lines) if found["count"] else "both nodes have the same"
+    _tell(arguments, found, text)
+    return 1 if found["count"] else 0
+
+
+def _diverged(arguments: argparse.Namespace) -> int:
+    kept = mirror_status(arguments, "diverged")["diverged"]
+    if arguments.looked:
+        answer = ask(arguments, "looked")
+        return _tell(arguments, answer, f"what was kept is in {answer['folder']} now")
+    text = "no files of a diverged side are kept here"
+    if kept is not None:
+        count = "files" if kept["files"] is None else f"{kept['files']} files"
+        text = f"{count} that only this node had are kept in {kept['folder']}"
+    return _tell(arguments, {"diverged": kept}, text)
+
+
+def mirror_status(arguments: argparse.Namespace, verb: str) -> dict[str, Any]:
+    """The status of the mirror that is meant; MachineError if it is a farm."""
+    answer = ask(arguments, "status")
+    if answer.get("kind") != "mirror":
+        raise MachineError(f"{verb} is for mirrors, and {answer['farm']} is a farm")
+    return answer
+
+
+def _settled(answer: dict[str, Any]) -> bool:
+    """Whether what serves is ready; of a peer that serves, its role must do."""
+    return answer["readiness"] == "ready" if answer["role"] in SERVING else answer["peer"]["role"] in SERVING
+
+
+def _await(arguments: argparse.Namespace, otherwise: str, done: Done) -> dict[str, Any]:
+    """The first status that is as wanted."""
+    deadline = time.monotonic() + arguments.timeout
+    while True:
+        answer = ask(arguments, "status")
+        if done(answer):
+            return answer
+        if time.monotonic() > deadline:
+            raise MachineError(f"the order is given, but {otherwise} within {arguments.timeout:g} s: "
+                               f"{answer['reason'] or answer['role']}")  # fmt: skip
+        time.sleep(POLL_S)
+
+
+def _tell(arguments: argparse.Namespace, answer: dict[str, Any], text: str) -> int:
+    print(json.dumps({"ok": True, **answer}) if arguments.json else text)
+    return 0

@@ -1,0 +1,142 @@
+"""One link at the primary: the peer is brought up to date over it, and then relied on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from mirrord.orders import InSync, Kept, Lead, Linked, Report
+from mirrord.volume.capture import Capture
+from mirrord.volume.channel import Channel
+from mirrord.volume.checkpoint import INTERVAL_S, Checkpoints
+from mirrord.volume.journal import Journal
+from mirrord.volume.leader import Leader
+from mirrord.volume.loop import Loop
+from mirrord.volume.pacing import Paced
+from mirrord.volume.records import Kind, Record
+from mirrord.volume.replicator import Replicator
+from mirrord.volume.resync import Resync
+from mirrord.volume.stream import Stream
+from mirrord.volume.syncing import Syncing
+from mirrord.volume.tree import ROOT
+
+PROGRESS_INTERVAL_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What every link of a primary stands on."""
+
+    captures: list[Capture]
+    replicator: Replicator
+    syncing: Syncing
+    journal: Journal
+    loop: Loop
+    threads: ThreadPoolExecutor
+    tell: Callable[[Report], None]
+    fault: Callable[[str], None]
+    room: Callable[[], None]
+    """Called when the stream is full no more."""
+    settle_times: Callable[[], None]
+
+
+class Leading:
+    """From the greeting to the end of the link."""
+
+    def __init__(
+        self, ground: Ground, channel: Channel, order: Lead, rate_bytes_s: int, lost: Callable[[str, bool], None]
+    ) -> None:
+        """lost: told, when the link has ended by itself, why and whether for the peer's disk."""
+        self._ground = ground
+        self._replicator = ground.replicator
+        self._pairing: int | None = None
+        """When this number is acknowledged, all that was answered before the pairing is at the peer, too."""
+        self._closed = False
+        leader = Leader(self._replicator, ground.syncing, self._heard)
+        self.stream = Stream(
+            channel, ground.loop, take=leader.take, taken=leader.taken, room=ground.room,
+            broken=lambda reason: lost(reason, leader.peer_disk),
+        )  # fmt: skip
+        for capture in ground.captures:
+            capture.tree.bound.clear()
+            capture.tree.bound.add(ROOT)
+        self._replicator.link(self.stream)
+        self._paced = Paced(self._replicator)
+        trees = [capture.tree for capture in ground.captures]
+        self._checkpoints = Checkpoints(
+            trees, ground.journal, ground.threads, self._put, ground.loop.post, ground.fault
+        )  # fmt: skip
+        self.resync: Resync | None = Resync(
+            trees, ground.journal, self._checkpoints, self._paced, everything=order.resync == "everything",
+            keep=order.keep, rate_bytes_s=rate_bytes_s, settle_times=ground.settle_times, later=ground.loop.after,
+            done=self._pair,
+        )  # fmt: skip
+        leader.handlers.update(self.resync.handlers())
+        leader.handlers[Kind.CHECKPOINT] = self._checkpoints.take
+        leader.handlers[Kind.KEPT] = self._take_kept
+        self._replicator.screen = self.resync.sends
+        ground.loop.work = self._work
+        ground.tell(Linked())
+        self._tell_progress()
+
+    def close(self) -> None:
+        """Nothing is sent any more, nor anything heeded."""
+        self._closed = True
+        self.stream.close()
+        self._ground.loop.work = lambda _: False
+        self._replicator.screen = None
+        if self.resync is not None:
+            self.resync.close()
+
+    def checkpoint(self, then: Callable[[], None]) -> None:
+        """Everything up to now is on both disks when `then` is called."""
+        self._ground.settle_times()
+        self._checkpoints.begin(then)
+        self._replicator.flush()
+
+    def _work(self, budget_ns: int) -> bool:
+        return self.resync is not None and self._paced.has_room() and self.resync.work(budget_ns)
+
+    def _put(self, record: Record) -> None:
+        self._replicator.catch_up()
+        self._replicator.put(record)
+        self._replicator.flush()
+
+    def _pair(self) -> None:
+        """The peer is up to date, but for live changes on their way."""
+        if self._closed or self.resync is None:
+            return
+        self._ground.tell(self.resync.progress())
+        self.resync = None
+        self._ground.loop.work = lambda _: False
+        self._ground.settle_times()
+        self._replicator.screen = None
+        self._replicator.pair()
+        self._pairing = self._replicator.seq
+        self._heard()
+
+    def _heard(self) -> None:
+        """After each batch of the peer's records."""
+        if self._pairing is not None and self._replicator.acknowledged >= self._pairing:
+            self._pairing = None
+            self._replicator.put(Record(Kind.IN_SYNC, 0, 0))
+            self._replicator.flush()
+            self._ground.tell(InSync())
+            self._checkpoint_again()
+
+    def _checkpoint_again(self) -> None:
+        if not self._closed:
+            self._ground.loop.after(INTERVAL_S, self._checkpoint_now)
+
+    def _checkpoint_now(self) -> None:
+        if not self._closed:
+            self.checkpoint(self._checkpoint_again)
+
+    def _take_kept(self, record: Record) -> None:
+        self._ground.tell(Kept(str(record.payload, errors="surrogateescape"), record.offset))
+
+    def _tell_progress(self) -> None:
+        if not self._closed and self.resync is not None:
+            self._ground.tell(self.resync.progress())
+            self._ground.loop.after(PROGRESS_INTERVAL_S, self._tell_progress)

@@ -1,0 +1,291 @@
+"""One tree's resync at the primary: look for candidates, visit folders, compare files, until nothing is left to do.
+
+It is a generator of small steps. Each yields whether it makes sense to go on at once, or whether only an answer of the
+peer brings it further.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from mirrord.core.plan import Plan
+from mirrord.core.zones import ZoneSet
+from mirrord.volume.journal import Journal
+from mirrord.volume.records import Kind, Record
+from mirrord.volume.resync_candidates import GO_ON, WAIT, Candidates, Put
+from mirrord.volume.resync_content import FileComparison
+from mirrord.volume.resync_digests import BLOCK_BYTES
+from mirrord.volume.resync_listing import describe, pack_entries
+from mirrord.volume.resync_names import READ_FOLDER, Listing, Names
+from mirrord.volume.resync_records import Outcome
+from mirrord.volume.resync_screen import Screen
+from mirrord.volume.served_tree import ServedTree
+from mirrord.volume.tree import ROOT
+
+WINDOW = 16
+"""Questions on their way: enough to keep both ends busy, little enough for memory."""
+REBUILDS_MAX = 3
+"""A listing is begun anew so often when the folder changes meanwhile; after that it is made in one step."""
+_READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NOATIME
+
+class Pass:
+    """put: puts a record into the stream after everything that was carried out before."""
+
+    def __init__(self, tree: ServedTree, journal: Journal, put: Put, *, everything: bool, keep: bool) -> None:
+        self.tree = tree
+        self.everything = everything
+        self.done_bytes = self._listed_bytes = 0
+        self.done_files = self._listed_files = 0
+        self._put = put
+        self._plan = Plan(ROOT, everything)
+        self._names = Names(tree)
+        self._candidates = Candidates(tree, journal, self._plan, self._names, put, everything=everything, keep=keep)
+        self.screen = Screen(tree, self._plan, self._candidates.walk_again)
+        self._listings: dict[int, Listing] = {}
+        self._files: dict[int, FileComparison] = {}
+        self._folders: set[int] = set()
+        self._buffer = memoryview(bytearray(BLOCK_BYTES))
+        self._finished = False
+
+    # -- what the resync calls -----------------------------------------------------------------------------------------
+
+    def steps(self) -> Iterator[bool]:
+        """All of it, up to where only folders' times are missing."""
+        yield from self._candidates.steps()
+        self.everything = self._candidates.everything
+        self._plan.walking = False
+        yield from self._repair()
+        self._put(Record(Kind.FINISH, self.tree.number, 0))
+        while not self._finished:
+            yield WAIT
+        yield from self._settle_folders()
+
+    def take(self, record: Record) -> None:
+        """An answer of the peer."""
+        match record.kind:
+            case Kind.CANDIDATES:
+                self._candidates.take(record)
+            case Kind.LISTED:
+                self._take_listed(record)
+            case Kind.COMPARED:
+                self._take_compared(record)
+            case Kind.FINISH:
+                self._finished = True
+
+    @property
+    def total_bytes(self) -> int:
+        """Of all files that are to be compared, as far as that is known."""
+        return self._candidates.total_bytes + self._listed_bytes
+
+    @property
+    def total_files(self) -> int:
+        return self._candidates.total_files + self._listed_files
+
+    def still(self) -> ZoneSet:
+        """The zones that are not equal yet."""
+        return self._candidates.still()
+
+    def close(self) -> None:
+        for listing in self._listings.values():
+            listing.close()
+        for comparison in self._files.values():
+            comparison.close()
+
+    # -- repair --------------------------------------------------------------------------------------------------------
+
+    def _repair(self) -> Iterator[bool]:
+        """Where everything is compared, a folder's files follow at once, so that only what is on its way takes memory;
+        else all names come first, so that live changes pass as soon as possible."""
+        while not (self._plan.ended and not self._files):
+            if self._questions >= WINDOW:
+                yield WAIT
+            elif self.everything and self._plan.files_left and (step := self._next_file()):
+                yield from step
+            elif (folder := self._plan.next_folder()) is not None:
+                yield from self._visit(folder)
+            elif step := self._next_file():
+                yield from step
+            else:
+                yield WAIT
+            yield from self._send_wanted()
+
+    @property
+    def _questions(self) -> int:
+        return len(self._listings) + sum(comparison.unanswered for comparison in self._files.values())
+
+    def _visit(self, folder: int) -> Iterator[bool]:
+        """Put the folder's listing into the stream; if its names change while that takes several steps, once more."""
+        for attempt in range(REBUILDS_MAX + 1):
+            try:
+                self._put_all(self._names.introduce(folder))
+                fd = self._names.open(folder, READ_FOLDER)
+            except (OSError, LookupError):
+                self._plan.gone(folder)
+                return
+            self.screen.disturbed.discard(folder)
+            listing = Listing(self.tree.number, folder, fd, look=False)
+            for record in listing.parts():
+                self._put(record)
+                if attempt < REBUILDS_MAX:
+                    yield GO_ON
+                    if folder in self.screen.disturbed:
+                        break
+            else:
+                self._listed(folder, listing)
+                return
+            listing.close()
+
+    def _listed(self, folder: int, listing: Listing) -> None:
+        self._plan.listed(folder)
+        self._folders.add(folder)
+        earlier = self._listings.pop(folder, None)
+        if earlier is not None:
+            earlier.close()
+        self._listings[folder] = listing
+        if self.everything:
+            self._plan_contents(listing)
+
+    def _plan_contents(self, listing: Listing) -> None:
+        for entry, handle in listing.met:
+            self._names.meet(entry.node, handle)
+            if entry.is_folder:
+                self._plan.visit(entry.node)
+            elif entry.size:
+                self._names.places.setdefault(entry.node, (listing.folder, entry.name))
+                self._listed_bytes += entry.size
+                self._listed_files += 1
+                self._plan.compare(entry.node)
+
+    def _take_listed(self, record: Record) -> None:
+        outcome = Outcome.unpack(bytes(record.payload))
+        listing = self._listings.pop(record.node, None)
+        if listing is None:
+            return
+        met = {entry.node: (entry, handle) for entry, handle in listing.met}
+        for node in (*outcome.new_folders, *outcome.new_files):
+            entry, handle = met[node]
+            self._names.meet(node, handle)
+            if entry.is_file:
+                self._names.places.setdefault(node, (record.node, entry.name))
+                self._listed_bytes += entry.size
+        self._plan.answered(record.node, outcome.new_folders, outcome.new_files)
+        listing.close()
+
+    # -- content -------------------------------------------------------------------------------------------------------
+
+    def _next_file(self) -> Iterator[bool] | None:
+        """The steps for the next file that can be compared now; None: there is none."""
+        for _ in range(self._plan.files_left):
+            found = self._plan.next_file()
+            assert found is not None
+            node, chunks = found
+            if node in self._files or not self._can_be_introduced(node):
+                self._plan.compare(node, chunks)
+                continue
+            return self._compare(node, chunks)
+        return None
+
+    def _can_be_introduced(self, node: int) -> bool:
+        if node in self.tree.nodes:
+            return self.screen.knows(node) or self.tree.is_orphan(node)
+        folder = self._names.places.get(node, (ROOT, b""))[0]
+        return self._plan.is_settled(self._above(folder))
+
+    def _above(self, folder: int) -> Iterator[int]:
+        """A folder and what is above it, as far as anyone has been there."""
+        yield folder
+        known = self.tree.nodes.get(folder)
+        while known is not None and known.parent is not None:
+            known = known.parent
+            yield known.id
+
+    def _compare(self, node: int, chunks: set[int] | None) -> Iterator[bool]:
+        try:
+            records = self._names.introduce(node)
+            fd = self._names.open(node, _READ_FILE)
+        except (OSError, LookupError):
+            self._gone(node)
+            return
+        self._put_all(records)
+        comparison = FileComparison(self.tree.number, node, fd, chunks, self._buffer)
+        self._files[node] = comparison
+        if not self.everything:
+            self._put_attributes(node, fd)
+        for record in comparison.questions():
+            if not comparison.exists or not self._is_known(node):
+                break
+            self._put(record)
+            self.done_bytes += BLOCK_BYTES
+            while self._questions >= WINDOW:
+                yield WAIT
+                yield from self._send_wanted()
+            yield GO_ON
+        comparison.asked_all = True
+        self._conclude(comparison)
+
+    def _is_known(self, node: int) -> bool:
+        """The kernel may have forgotten it meanwhile, and so the peer has been told to."""
+        if node not in self.tree.bound:
+            try:
+                self._put_all(self._names.introduce(node))
+            except (OSError, LookupError):
+                return False
+        return True
+
+    def _take_compared(self, record: Record) -> None:
+        comparison = self._files.get(record.node)
+        if comparison is not None:
+            comparison.answered(record)
+            self._conclude(comparison)
+
+    def _send_wanted(self) -> Iterator[bool]:
+        for comparison in list(self._files.values()):
+            for record in comparison.sendings():
+                if not comparison.exists or not self._is_known(comparison.node):
+                    comparison.wanted.clear()
+                    break
+                self._put(record)
+                yield GO_ON
+            self._conclude(comparison)
+
+    def _conclude(self, comparison: FileComparison) -> None:
+        if not comparison.ended or self._files.get(comparison.node) is not comparison:
+            return
+        node = comparison.node
+        del self._files[node]
+        if comparison.repaired and comparison.exists and self._is_known(node):
+            fd = self._names.open(node, _READ_FILE)
+            self._put_attributes(node, fd)
+            os.close(fd)
+        comparison.close()
+        self._gone(node)
+
+    def _gone(self, node: int) -> None:
+        self.done_files += 1
+        self._candidates.finished(node)
+        self._names.places.pop(node, None)
+        self._put_all(self._names.dismiss(node))
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def _settle_folders(self) -> Iterator[bool]:
+        """Folders' own attributes and times, which every repair inside them has changed."""
+        self._folders.add(ROOT)
+        for folder in self._folders:
+            try:
+                fd = self._names.open(folder, READ_FOLDER)
+            except (OSError, KeyError):
+                continue  # it was removed meanwhile
+            if os.fstat(fd).st_nlink > 0:
+                self._put_attributes(folder, fd)
+            os.close(fd)
+            yield GO_ON
+
+    def _put_attributes(self, node: int, fd: int) -> None:
+        payload = pack_entries([describe(fd, node=node)])
+        self._put(Record(Kind.ATTRIBUTES, self.tree.number, node, payload=payload))
+
+    def _put_all(self, records: list[Record]) -> None:
+        for record in records:
+            self._put(record)

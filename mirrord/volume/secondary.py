@@ -1,0 +1,107 @@
+"""The volume while it follows: the link by which it is led."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from mirrord.orders import Follow, InSync, Linked, Report, Unlinked
+from mirrord.volume.channel import Channel
+from mirrord.volume.followed_tree import FollowedTree
+from mirrord.volume.follower import Follower
+from mirrord.volume.journal import Journal
+from mirrord.volume.loop import Loop
+from mirrord.volume.peering import Peering
+from mirrord.volume.place import Place
+from mirrord.volume.records import Kind
+from mirrord.volume.resync_follow import ResyncFollower
+from mirrord.volume.stream import Stream
+
+log = logging.getLogger(__name__)
+
+
+class Secondary:
+    """At most one link at a time."""
+
+    def __init__(
+        self,
+        places: Sequence[Place],
+        journal: Journal,
+        folder: Path,
+        loop: Loop,
+        threads: ThreadPoolExecutor,
+        peering: Peering,
+        tell: Callable[[Report], None],
+        *,
+        on_disk: bool,
+    ) -> None:
+        self.applied = 0
+        """The number of the newest record carried out by a link that is over."""
+        self._places = places
+        self._journal = journal
+        self._folder = folder
+        self._loop = loop
+        self._threads = threads
+        self._peering = peering
+        self._tell = tell
+        self._on_disk = on_disk
+        self._link: _Link | None = None
+
+    @property
+    def linked(self) -> bool:
+        return self._link is not None
+
+    def follow(self, order: Follow) -> None:
+        """Accept one link; what follows is told. OSError if nobody can link here."""
+        self.end_link()
+        number, node = order.generation
+        self._peering.listen((number, node), self._adopt)
+
+    def end_link(self) -> None:
+        """Nothing of the peer is carried out any more."""
+        self._peering.close()
+        if self._link is not None:
+            self._link.stream.close()
+            self._forget_link()
+
+    def _adopt(self, channel: Channel) -> None:
+        self._peering.close()
+        self._link = _Link(self, channel)
+        self._tell(Linked())
+
+    def _lost(self, reason: str) -> None:
+        log.warning("the link is over: %s", reason)
+        self._forget_link()
+        self._tell(Unlinked(reason))
+
+    def _forget_link(self) -> None:
+        assert self._link is not None
+        self.applied = self._link.follower.applied
+        self._link.close()
+        self._link = None
+
+
+class _Link:
+    """What belongs to one link."""
+
+    def __init__(self, owner: Secondary, channel: Channel) -> None:
+        self.trees = [FollowedTree(place.number, place.root()) for place in owner._places]
+        self.follower = Follower(self.trees, owner._loop, owner._threads, on_disk=owner._on_disk)
+        self.stream = Stream(
+            channel, owner._loop, take=self.follower.take, taken=self.follower.taken, room=lambda: None,
+            broken=owner._lost,
+        )  # fmt: skip
+        self.follower.stream = self.stream
+        self._resync = ResyncFollower(
+            self.trees, owner._journal, owner._folder, owner._threads, self.follower.answer, owner._loop.post,
+            self.stream.part,
+        )  # fmt: skip
+        self.follower.handlers.update(self._resync.handlers())
+        self.follower.handlers[Kind.IN_SYNC] = lambda _: owner._tell(InSync())
+
+    def close(self) -> None:
+        self._resync.close()
+        for tree in self.trees:
+            tree.close()

@@ -1,0 +1,57 @@
+"""A disk that is full, on either side: errors for the application or a peer that leaves, never a silent difference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from lab.mirror import MirrorLab, plain
+from tests.lab.mirrors import DATA, fill, other, restore, wait_equal
+from tests.lab.test_topology import name
+
+pytestmark = pytest.mark.needs_root
+
+
+@pytest.fixture(scope="module")
+def built() -> Iterator[MirrorLab]:
+    with MirrorLab(name("full"), [plain()]) as lab:
+        yield lab
+
+
+@pytest.fixture
+def lab(built: MirrorLab) -> Iterator[MirrorLab]:
+    restore(built)
+    yield built
+    for node in ("n1", "n2"):
+        built.exec(node, "rm", "-f", "/srv/filler", "/srv/filler2")
+    restore(built)
+    wait_equal(built)
+
+
+def write(lab: MirrorLab, node: str, file: str, megabytes: int) -> str:
+    """What dd complains of; empty if it could write all."""
+    script = f"dd if=/dev/urandom of={DATA}/{file} bs=1M count={megabytes} conv=fsync 2>&1 > /dev/null"
+    done = lab.exec(node, "sh", "-c", script, check=False)
+    return done.stdout if done.returncode else ""
+
+
+def test_the_peers_disk_is_full_it_leaves_and_the_application_sees_nothing(lab: MirrorLab) -> None:
+    serving = lab.serving()[0]
+    fill(lab, other(serving), leave_bytes=4 << 20)
+    assert write(lab, serving, "big", 40) == ""
+    lab.wait(serving, role="ALONE", readiness="ready")
+    assert lab.status(other(serving))["role"] != "PRIM"
+    lab.exec(other(serving), "rm", "-f", "/srv/filler", "/srv/filler2")
+    assert lab.wait_pair() == serving
+
+
+def test_the_local_disk_is_full_the_application_is_told_and_both_are_equal(lab: MirrorLab) -> None:
+    serving = lab.serving()[0]
+    fill(lab, serving, leave_bytes=4 << 20)
+    assert "No space left on device" in write(lab, serving, "big", 40)
+    lab.exec(serving, "rm", f"{DATA}/big")
+    lab.exec(serving, "rm", "-f", "/srv/filler", "/srv/filler2")
+    assert write(lab, serving, "small", 1) == ""
+    restore(lab)
+    wait_equal(lab)

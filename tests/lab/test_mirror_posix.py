@@ -1,0 +1,82 @@
+"""A mirrored directory does what ext4 does, operation by operation, and both nodes have the same afterwards.
+
+MIRROR_SEEDS says how many seeds of the exerciser, MIRROR_WORKLOADS=long asks for the long forms of foreign programs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from lab.mirror import MirrorLab, plain
+from tests.lab.mirrors import DATA, wait_equal
+from tests.lab.test_topology import name
+from tests.posix import workloads
+
+pytestmark = pytest.mark.needs_root
+
+SEEDS = int(os.environ.get("MIRROR_SEEDS", "3"))
+LONG = os.environ.get("MIRROR_WORKLOADS") == "long"
+PLAIN = "/srv/plain"
+"""A folder of the same file system that is not mirrored."""
+
+
+@pytest.fixture(scope="module")
+def built() -> Iterator[MirrorLab]:
+    with MirrorLab(name("posix"), [plain()]) as lab:
+        yield lab
+
+
+@pytest.fixture
+def lab(built: MirrorLab) -> Iterator[MirrorLab]:
+    for folder in (DATA, PLAIN):
+        built.exec("n1", "sh", "-c", f"mkdir -p {folder}; find {folder} -mindepth 1 -delete")
+    yield built
+    assert built.wait_pair() == "n1"
+    wait_equal(built)
+
+
+def exercise(lab: MirrorLab, folder: str, seed: int, operations: int, processes: int) -> list[str]:
+    """What each operation came to; of one process."""
+    command = [sys.executable, "-m", "tests.posix.exercise", folder, f"--seed={seed}", f"--operations={operations}"]
+    done = lab.exec("n1", *command, f"--processes={processes}", check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def run(lab: MirrorLab, commands: list[list[str]], timeout_s: float = 120.0) -> None:
+    for command in commands:
+        done = lab.exec("n1", *command, check=False, timeout=timeout_s)
+        assert done.returncode == 0, f"{' '.join(command)}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_every_outcome_is_that_of_ext4(lab: MirrorLab, seed: int) -> None:
+    expected = exercise(lab, PLAIN, seed, operations=3000, processes=1)
+    assert exercise(lab, DATA, seed, operations=3000, processes=1) == expected
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_processes_that_race_leave_equal_trees(lab: MirrorLab, seed: int) -> None:
+    exercise(lab, DATA, seed, operations=2000, processes=4)
+
+
+def test_fio_finds_what_it_wrote(lab: MirrorLab) -> None:
+    run(lab, workloads.fio(DATA, megabytes=256 if LONG else 8))
+
+
+def test_sqlite_is_whole(lab: MirrorLab) -> None:
+    run(lab, workloads.sqlite(DATA, rows=200_000 if LONG else 5_000))
+
+
+def test_git_clones_and_collects_a_repository(lab: MirrorLab) -> None:
+    run(lab, workloads.git(DATA))
+
+
+@pytest.mark.skipif(workloads.python_with_tests() is None, reason="no interpreter here was installed with its tests")
+def test_cpythons_own_tests_pass(lab: MirrorLab) -> None:
+    tests = workloads.CPYTHON_LONG if LONG else workloads.CPYTHON_SHORT
+    run(lab, workloads.cpython(DATA, tests), timeout_s=1800)

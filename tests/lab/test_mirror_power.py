@@ -1,0 +1,115 @@
+"""Both nodes lose their power and come back in either order; only one does; a resync is cut off in its middle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from lab.errors import LabError
+from lab.mirror import NODES, MirrorLab, plain
+from lab.waiting import until
+from tests.lab.mirrors import DATA, Recording, missing, other, restore, wait_equal
+from tests.lab.test_topology import name
+from tests.posix.ledger import Ledger
+
+pytestmark = pytest.mark.needs_root
+
+STAYS_S = 4.0
+"""How long a node that must not serve is watched: twice the suspicion time."""
+
+
+@pytest.fixture(scope="module")
+def built() -> Iterator[MirrorLab]:
+    with MirrorLab(name("power"), [plain()]) as lab:
+        yield lab
+
+
+@pytest.fixture
+def lab(built: MirrorLab) -> Iterator[MirrorLab]:
+    serving = restore(built)
+    built.exec(serving, "sh", "-c", f"rm -rf {DATA}/*")
+    yield built
+    restore(built)
+    wait_equal(built)
+
+
+@pytest.mark.parametrize("first", NODES)
+def test_both_lose_their_power_at_once(lab: MirrorLab, first: str) -> None:
+    """What was synced is there; both were in sync, so they agree who goes on, whoever comes first."""
+    ledger, serving = Ledger(), lab.serving()[0]
+    with Recording(lab, ledger, serving) as recording:
+        recording.wait_more(1500)
+        for node in (serving, other(serving)):
+            lab.kill(node)
+    lab.start(first)
+    assert lab.status(first)["role"] == "WAIT"
+    lab.start(other(first))
+    serves = lab.wait_pair()
+    assert missing(lab, ledger, serves, durable=True) == []
+
+
+def test_the_outdated_one_never_serves_unforced(lab: MirrorLab) -> None:
+    """M4. It waits for the other; an operator who forces it is told what that means, and is obeyed."""
+    ledger, serving = Ledger(), lab.serving()[0]
+    outdated = other(serving)
+    lab.kill(outdated)
+    lab.wait(serving, role="ALONE", readiness="ready")
+    with Recording(lab, ledger, serving) as recording:
+        recording.wait_more(300)
+    lab.exec(serving, "sync", "-f", DATA)
+    lab.kill(serving)
+    lab.start(outdated)
+    with pytest.raises(LabError, match="waited"):
+        until(lambda: lab.status(outdated)["role"] not in ("WAIT", ""), "it to serve", timeout_s=STAYS_S)
+    with pytest.raises(LabError, match="outdated"):
+        lab.farmctl(outdated, "promote")
+    assert lab.status(outdated)["role"] == "WAIT"
+    lab.start(serving)
+    assert lab.wait_pair() == serving
+    assert missing(lab, ledger, serving, durable=True) == []
+
+
+@pytest.mark.parametrize("victim", ["source", "target"])
+def test_a_resync_is_cut_off_and_begins_again(lab: MirrorLab, victim: str) -> None:
+    source = lab.serving()[0]
+    target = other(source)
+    lab.kill(target)
+    lab.wait(source, role="ALONE", readiness="ready")
+    lab.exec(source, "sh", "-c", f"mkdir {DATA}/big; for n in 1 2 3 4 5 6; do "
+             f"dd if=/dev/urandom of={DATA}/big/$n bs=1M count=60 2> /dev/null; done; sync -f {DATA}")  # fmt: skip
+    lab.start(target)
+    until(lambda: _sent(lab, source) > 20_000_000, "the resync to be in its middle", timeout_s=20, interval_s=0.005)
+    lab.kill(source if victim == "source" else target)
+    if victim == "source":
+        until(lambda: lab.status(target).get("role") == "WAIT", f"{target} to wait", timeout_s=10)
+    lab.start(source if victim == "source" else target)
+    assert lab.wait_pair() == source
+    wait_equal(lab)
+
+
+def test_a_split_brain_by_force_is_healed_and_the_losers_files_are_kept(lab: MirrorLab) -> None:
+    winner = lab.serving()[0]
+    loser = other(winner)
+    lab.exec(winner, "sh", "-c", f"echo common > {DATA}/file; sync {DATA}/file")
+    lab.kill(loser)
+    lab.wait(winner, role="ALONE", readiness="ready")
+    lab.exec(winner, "sh", "-c", f"echo winner > {DATA}/file; sync -f {DATA}")
+    lab.kill(winner)
+    lab.start(loser)
+    lab.wait(loser, role="WAIT")
+    lab.farmctl(loser, "promote", "--force-outdated")
+    lab.wait(loser, role="ALONE", readiness="ready")
+    lab.exec(loser, "sh", "-c", f"echo loser > {DATA}/file; echo mine > {DATA}/own; sync -f {DATA}")
+    lab.start(winner)
+    serves = lab.wait_pair()
+    assert serves == loser, "the one that serves wins"
+    wait_equal(lab)
+    assert lab.exec(serves, "cat", f"{DATA}/file").stdout == "loser\n"
+    kept = lab.status(winner)["diverged"]
+    assert kept["files"] >= 1
+    assert lab.exec(winner, "sh", "-c", f"cat $(find '{kept['folder']}' -name file)").stdout == "winner\n"
+
+
+def _sent(lab: MirrorLab, node: str) -> int:
+    return int((lab.status(node).get("progress") or {}).get("sent_bytes", 0))

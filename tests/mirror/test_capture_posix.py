@@ -1,0 +1,89 @@
+"""What applications see of a mirrored directory is what they see of a plain one, and the peer has the same."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.waiting import until
+from tests.mirror.listings import listing
+from tests.mirror.scenarios import SCENARIOS, USER
+from tests.mirror.serving import ROOT, served
+
+Seen = dict[str, Any]
+
+
+def prepare(directory: Path) -> None:
+    """What root has made before a user comes."""
+    directory.mkdir()
+    directory.chmod(0o777)
+    shared = directory / "shared"
+    shared.mkdir()
+    for name, mode in (("others", 0o666), ("secret", 0o600), ("readable", 0o644), ("writable", 0o666)):
+        (shared / name).write_text("x")
+        (shared / name).chmod(mode)
+    (shared / "folder").mkdir()
+    (shared / "closed").mkdir(mode=0o700)
+    shared.chmod(0o1777)
+
+
+def run(directory: Path) -> tuple[Seen, Seen]:
+    """What a user and then root see of all scenarios."""
+    by_user, by_root = (_run(directory, uid) for uid in (USER, 0))
+    return by_user, by_root
+
+
+def _run(directory: Path, uid: int) -> Seen:
+    command = [sys.executable, "-m", "tests.mirror.scenarios", str(directory), str(uid)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    found: Seen = json.loads(ended.stdout)
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    made = tmp_path_factory.mktemp("posix")
+    for parent in (made, made.parent, made.parent.parent):
+        parent.chmod(0o755)  # the user comes through
+    for name in ("plain", "mirrored", "peer"):
+        prepare(made / name)
+    for name in ("mirrored", "peer"):
+        shutil.copystat(made / "plain", made / name)
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture(scope="module")
+def outcomes(folder: Path) -> tuple[tuple[Seen, Seen], tuple[Seen, Seen], dict[str, Any]]:
+    """Of the plain directory, of the mirrored one, and what the latter looked like when all was settled."""
+    plain = run(folder / "plain")
+    with served(folder / "mirrored", folder / "peer"):
+        mirrored = run(folder / "mirrored")
+        until(lambda: listing(folder / "mirrored") == listing(folder / "peer"), 5)
+        seen = listing(folder / "mirrored")
+    return plain, mirrored, seen
+
+
+@pytest.mark.parametrize("name", sorted(SCENARIOS))
+@pytest.mark.parametrize("who", [0, 1], ids=["user", "root"])
+def test_a_scenario(name: str, who: int, outcomes: tuple[tuple[Seen, Seen], tuple[Seen, Seen], Any]) -> None:
+    plain, mirrored, _ = outcomes
+    assert isinstance(plain[who][name], list), plain[who][name]
+    assert mirrored[who][name] == plain[who][name]
+
+
+def test_the_peer_has_the_same(folder: Path, outcomes: tuple[Any, Any, dict[str, Any]]) -> None:
+    beneath, peer = listing(folder / "mirrored"), listing(folder / "peer")
+    assert len(beneath) > 1000
+    assert outcomes[2] == beneath
+    for name in ("shared", "shared/closed", "shared/folder"):  # made before anybody served
+        beneath.pop(name), peer.pop(name)
+    assert beneath == peer
