@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Any
 
@@ -12,8 +13,10 @@ from healthcheck.watch import Watch
 ROLES = ("STOP", "WAIT", "SECOND", "PRIM", "ALONE")
 READINESS = ("ready", "transient", "not-ready")
 CONDITIONS = ("blank", "insync", "alone", "outdated")
-BOUNDS_MS = [2**power / MS_PER_S for power in range(4, 25)]
-"""16 microseconds to 17 seconds: the buckets of a histogram must not come and go."""
+POWERS = range(25)
+"""Of two, in microseconds, up to 17 seconds: mirrord tells only buckets that have something, and those of a metric must
+not come and go."""
+US_PER_MS, US_PER_S = 1e3, 1e6
 
 
 def collect(families: Families, watch: Watch) -> None:
@@ -51,10 +54,11 @@ def _replication(families: Families, figures: dict[str, Any]) -> None:
     families.gauge("mirrord_held_changes", "Changes that wait, because the peer is lost and nothing is decided.",
                    figures["held"])  # fmt: skip
     families.gauge("mirrord_dirty_zones", "Zones that would be compared after a crash.", figures["zones"])
-    counts = Counter(dict.fromkeys(BOUNDS_MS, 0))
-    counts.update({float(bound): count for bound, count in figures["latency_ms"]["histogram"].items()})
+    counts: Counter[int] = Counter()
+    for bound_ms, count in figures["latency_ms"]["histogram"].items():
+        counts[round(math.log2(float(bound_ms) * US_PER_MS))] += count
     families.histogram("mirrord_change_duration_seconds", "From an application's change to its answer.",
-                       [(bound / MS_PER_S, counts[bound]) for bound in sorted(counts)])  # fmt: skip
+                       [(2**power / US_PER_S, counts[power]) for power in POWERS])  # fmt: skip
 
 
 def _resync(families: Families, status: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ from lab import processes, services
 from lab.errors import LabError
 from lab.machine import CHECKOUT, Machine, signal_service
 from lab.mirror_disk import Disk
-from lab.network import STOP_WITHIN_S, Lab
+from lab.network import STOP_WITHIN_S, Lab, content
 from lab.processes import Marked
 from lab.topology import ROUTER_LAN
 from lab.waiting import until
@@ -30,6 +30,7 @@ from lab.waiting import until
 NODES = ("n1", "n2")
 EXAMPLES = CHECKOUT / "lab/examples"
 MIRRORD = "mirrord"
+FARMCTL_WITHIN_S = 60.0
 PYTHON = f"{CHECKOUT}/.venv/bin/python"
 
 # A private /etc, so that each node has its own /etc/farmd, and a private /opt, with what the examples run. What
@@ -108,7 +109,10 @@ class MirrorLab(Lab):
     def farmctl(self, node: str, verb: str, *arguments: str, mirror: str | None = None) -> dict[str, Any]:
         """What farmctl answers on a node, parsed; LabError with its sentence when it refuses."""
         command = services.farmctl(verb, *arguments, "--farm", mirror or self.first, "--json")
-        done = self.exec(node, *command, check=False, timeout=60)
+        try:
+            done = self.exec(node, *command, check=False, timeout=FARMCTL_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            raise LabError(f"farmctl {verb} on {node} did not end within {FARMCTL_WITHIN_S:g} s") from None
         if done.returncode:
             raise LabError(f"farmctl {verb} on {node}: {(done.stderr or done.stdout).strip()}")
         answer: dict[str, Any] = json.loads(done.stdout)
@@ -156,8 +160,20 @@ class MirrorLab(Lab):
             roles = sorted(str(state.get("role")) for state in states.values())
             return roles == ["PRIM", "SECOND"] and all(state.get("in_sync") for state in states.values())
 
-        until(paired, f"{mirror or self.first} to be a pair in sync; logs in {self.state.folder}", timeout_s, 0.02)
+        try:
+            until(paired, f"{mirror or self.first} to be a pair in sync", timeout_s, interval_s=0.02)
+        except LabError as error:
+            raise LabError(f"{error}\n{self.account(mirror)}") from None
         return self.serving(mirror)[0]
+
+    def account(self, mirror: str | None = None, lines: int = 12) -> str:
+        """What the nodes say of themselves and what their logs end with, for a message."""
+        told = []
+        for node in NODES:
+            now = self.status(node, mirror) if self.powered(node) else {}
+            told.append(f"{node}: {', '.join(f'{key} {now.get(key)}' for key in _TOLD) if now else 'no answer'}")
+            told += content(self.state.log(self.log_name(node, mirror))).splitlines()[-lines:]
+        return "\n".join(told)
 
     def mirrord(self, node: str, mirror: str | None = None) -> Marked:
         """A node's mirrord; LabError if it does not run."""
@@ -247,6 +263,9 @@ def plain(name: str = "data", directories: Iterable[str] = ("/srv/data",), **mir
         addresses = json.dumps([f"10.99.0.{number}", f"10.0.0.{number}"])
         text += f'\n[[node]]\nid = {number}\nname = "{node}"\naddresses = {addresses}\n'
     return text
+
+
+_TOLD = ("role", "readiness", "reason", "condition", "generation", "in_sync", "linked", "progress", "figures")
 
 
 def _command_line(pid: int) -> bytes:

@@ -244,7 +244,7 @@ class Lab:
         """The kernel brings a link to life in its own time; bridge ports forward (3, linux/if_bridge.h) later."""
         link = self.machine(place).path(f"/sys/class/net/{interface}")
         wanted = {link / "operstate": "up"} | ({link / "brport/state": "3"} if bridged else {})
-        until(lambda: all(_content(path) == text for path, text in wanted.items()), f"{interface} of {place} to be up")
+        until(lambda: all(content(path) == text for path, text in wanted.items()), f"{interface} of {place} to be up")
 
     def _start_nginx(self, there: Machine) -> None:
         big = there.path(services.BIG)
@@ -293,11 +293,11 @@ class Lab:
     def _last_words(self, node: str) -> str:
         """The last line of a node's log, for a message."""
         log = self.state.log(node)
-        lines = _content(log).splitlines()
+        lines = content(log).splitlines()
         return f"; {log} ends with: {lines[-1]}" if lines else ""
 
 
-def _content(path: Path) -> str:
+def content(path: Path) -> str:
     """A file's text without the space around; empty if it cannot be read (yet)."""
     try:
         return path.read_text(errors="replace").strip()

@@ -22,7 +22,7 @@ LIFETIME_MAX_S = 3
 NS = 1_000_000_000
 
 SCOPE_UNIVERSE, SCOPE_HOST = 0, 254
-LO = 1
+LO = "lo"
 
 _NEW, _DELETE = 20, 21  # RTM_NEWADDR, RTM_DELADDR
 _REQUEST, _ACK, _REPLACE, _CREATE = 0x01, 0x04, 0x100, 0x400  # NLM_F_...
@@ -42,8 +42,8 @@ class Lent:
     connections do not come from them.
     """
 
-    def __init__(self, index: int, addresses: Iterable[Address], scope: int = SCOPE_UNIVERSE) -> None:
-        self._index = index
+    def __init__(self, interface: str, addresses: Iterable[Address], scope: int = SCOPE_UNIVERSE) -> None:
+        self._interface = interface
         self._addresses = tuple(addresses)
         self._scope = scope
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
@@ -56,7 +56,7 @@ class Lent:
     def renew(self, until_ns: int) -> None:
         """Lend the addresses until this time of CLOCK_MONOTONIC, to the full second after it. The kernel is told when a
         third of its time is over, or when the time becomes shorter, not more often: it tells everybody who listens.
-        OSError if it refuses.
+        OSError if it refuses, or if the interface is gone; it may come back.
         """
         now_ns = time.monotonic_ns()
         lifetime_s = min(LIFETIME_MAX_S, math.ceil((until_ns - now_ns) / NS))
@@ -79,7 +79,8 @@ class Lent:
                     raise
 
     def _tell(self, kind: int, flags: int, address: Address, lifetime: bytes = b"") -> None:
-        message = _IFADDRMSG.pack(_FAMILY[address.version], address.max_prefixlen, 0, self._scope, self._index)
+        index = _index(self._interface)
+        message = _IFADDRMSG.pack(_FAMILY[address.version], address.max_prefixlen, 0, self._scope, index)
         message += _attribute(_IFA_LOCAL, address.packed) + _attribute(_IFA_ADDRESS, address.packed)
         message += _attribute(_IFA_FLAGS, _FLAGS)
         if lifetime:
@@ -89,6 +90,13 @@ class Lent:
         (code,) = _ERROR.unpack_from(self._socket.recv(4096), _HEADER.size)
         if code:
             raise OSError(-code, os.strerror(-code))
+
+
+def _index(interface: str) -> int:
+    try:
+        return socket.if_nametoindex(interface)
+    except OSError:  # which has no number in Python 3.11
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV)) from None
 
 
 def _attribute(kind: int, value: bytes) -> bytes:

@@ -9,13 +9,13 @@ one more announcement (RFC 5227, 2.4 b).
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import socket
 import struct
 import time
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address
 
-from farmd import links
 from farmd.links import Address
 
 SCHEDULE_S = (0.0, 0.2, 1.2, 2.4, 5.0)
@@ -38,6 +38,8 @@ _LINK_ADDRESS = struct.Struct("!BB6s")
 _SOURCE, _TARGET = 1, 2
 _ALL_NODES = "ff02::1"
 ICMP6_FILTER = 1  # linux/icmpv6.h
+SIOCGIFHWADDR = 0x8927  # netdevice(7)
+_IFREQ = struct.Struct("=16sH6s16x")
 HOP_LIMIT = 255  # what came through a router has less, and is not believed
 
 
@@ -84,11 +86,11 @@ class Announcements:
     """Of addresses that an interface has got just now, until closed. Nothing here waits."""
 
     def __init__(self, interface: str, vips: Sequence[Address]) -> None:
-        """MachineError if the interface has gone."""
+        """OSError if the interface has gone."""
         self._interface = interface
-        self._mac = links.interface_mac(interface)
         self._vips = tuple(vips)
         self._arp = _arp_socket(interface)
+        self._mac: bytes = self._arp.getsockname()[4]
         self._icmp = _icmp_socket(interface)
         start_ns = time.monotonic_ns()
         self._due_ns = [start_ns + round(after_s * NS) for after_s in SCHEDULE_S]
@@ -112,7 +114,7 @@ class Announcements:
         """Announce what is due, and look who contradicts; to be called several times a second."""
         now_ns = time.monotonic_ns()
         for mac, vip in self._claims():
-            if vip in self._vips and mac != self._mac:
+            if vip in self._vips and mac != self._mac and not _is_ours(mac):
                 self._contradicted(mac, vip, now_ns)
         if self._due_ns and self._due_ns[0] <= now_ns:
             self._due_ns = [due_ns for due_ns in self._due_ns if due_ns > now_ns]
@@ -179,6 +181,18 @@ def _icmp_socket(interface: str) -> socket.socket:
     sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, HOP_LIMIT)
     sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
     return sock
+
+
+def _is_ours(mac: bytes) -> bool:
+    """Whether another interface of this machine, in the same network, has answered: Linux does so (ip-sysctl,
+    arp_ignore)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        for _, name in socket.if_nameindex():
+            with contextlib.suppress(OSError):  # gone meanwhile
+                answer = fcntl.ioctl(sock, SIOCGIFHWADDR, _IFREQ.pack(name.encode(), 0, bytes(6)))
+                if _IFREQ.unpack(answer)[2] == mac:
+                    return True
+    return False
 
 
 def _solicited_nodes(vip: IPv6Address) -> str:

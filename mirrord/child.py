@@ -123,11 +123,11 @@ class Volume:
                 ended = await self._attend()
             except Exception:  # a fault of ours must not leave the node without a volume
                 log.exception("the volume was not understood")
-                ended = "was not understood"
+                ended = "it was not understood"
             if self._closing:
                 return
-            why = self._why or f"the volume {ended}"
-            log.warning("%s; it is started anew", why)
+            why = self._why or ended
+            log.warning("the volume is started anew: %s", why)
             self._on_lost(why)
             await asyncio.sleep(began_s + RESTART_PAUSE_S - time.monotonic())
 
@@ -136,7 +136,7 @@ class Volume:
         try:
             child = self._child = Child(self._module, keeps=[self._lock.fileno()])
         except OSError as error:
-            return f"could not be started ({error.strerror})"
+            return f"it could not be started: {error.strerror}"
         self.pid = child.pid
         self._lock.sign(child.pid)
         self._silent.clear()
@@ -145,13 +145,12 @@ class Volume:
         self._writer = writer
         try:
             self.tell(self._opening)
-            ended = await self._listen(reader)
-            child.kill()
-            return ended
+            return await self._listen(reader)
         finally:
             self._writer = self._child = None
             writer.transport.abort()
-            await child.end(0 if self._closing else END_WITHIN_S)
+            child.kill()  # it has ended, or what it does is not what it should
+            await child.end(BURY_WITHIN_S)
 
     async def _listen(self, reader: asyncio.StreamReader) -> str:
         patience_s: float | None = OPEN_WITHIN_S
@@ -160,11 +159,11 @@ class Volume:
                 async with asyncio.timeout(patience_s):
                     line = await reader.readline()
             except TimeoutError:
-                return f"did not open the directories within {OPEN_WITHIN_S:g} s"
+                return f"it did not open the directories within {OPEN_WITHIN_S:g} s"
             except ConnectionError:
-                return "has ended"
+                return "its process has ended"
             if not line.endswith(b"\n"):
-                return "has ended"
+                return "its process has ended"
             report = self._take(line)
             if isinstance(report, Refused):
                 await asyncio.sleep(REFUSED_PAUSE_S)

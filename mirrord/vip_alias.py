@@ -24,8 +24,10 @@ class Alias:
         """Use `Alias.open()`."""
         self._interface = interface
         self._vips = tuple(vips)
-        self._lent = Lent(links.interface_index(interface), vips)
+        self._lent = Lent(interface, vips)
         self._announcements: Announcements | None = None
+        """While they are up."""
+        self._up = False
         self._failure = ""
 
     @classmethod
@@ -33,7 +35,7 @@ class Alias:
         """Take away what an earlier run left. MachineError if there is no such interface, or if a virtual address is
         one of this machine's own.
         """
-        links.interface_mac(interface)  # or it is no interface to announce anything on
+        links.interface_index(interface)
         alias = cls(interface, vips)
         alias.down()
         own = links.own_addresses()
@@ -52,29 +54,34 @@ class Alias:
         return {}
 
     def up(self, until_ns: int) -> None:
-        if self._announcements is None:
-            self._announcements = Announcements(self._interface, self._vips)
+        self._up = True
         self.renew(until_ns)
 
     def renew(self, until_ns: int) -> None:
-        if self._announcements is None:
+        if not self._up:
             return
         try:
             self._lent.renew(until_ns)
+            if self._announcements is None:
+                self._announcements = Announcements(self._interface, self._vips)
             self._announcements.attend()
             self._failure = ""
         except OSError as error:
             self._failure = f"the virtual address cannot be put on {self._interface}: {error.strerror}"
+            self._silence()
 
     def down(self) -> None:
+        self._up = False
         self._lent.remove()
-        if self._announcements is not None:
-            self._announcements.close()
-            self._announcements = None
+        self._silence()
 
     def close(self, keep: bool = False) -> None:
         if not keep:
             self.down()
-        elif self._announcements is not None:
-            self._announcements.close()
+        self._silence()
         self._lent.close()
+
+    def _silence(self) -> None:
+        if self._announcements is not None:
+            self._announcements.close()
+            self._announcements = None

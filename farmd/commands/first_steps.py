@@ -165,7 +165,14 @@ def _tell(arguments: argparse.Namespace, answer: dict[str, Any], text: str) -> N
 
 def _check_config(arguments: argparse.Namespace) -> int:
     from farmd.config_file import load
+    from farmd.kit import toml
 
+    if "mirror" in toml.parse(arguments.file):
+        from mirrord import checking
+
+        answer, text = checking.check(arguments.file, here=arguments.here)
+        print(json.dumps(answer) if arguments.json else text)
+        return 0
     config = load(arguments.file)
     vmac = config.farm.vmac.hex(":")
     answer = {"ok": True, "farm": config.farm.name, "nodes": len(config.nodes), "vmac": vmac}

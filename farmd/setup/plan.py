@@ -10,6 +10,7 @@ from farmd.setup.steps import Account, Command, Folder, Step, UnitFile
 from farmd.setup.units import rendered
 
 UNITS = Path("/etc/systemd/system")
+UNIT_NAMES = ("farmd@.service", "mirrord@.service", "farm-health.service")
 COMMANDS = Path("/usr/local/bin")
 
 
@@ -25,7 +26,7 @@ class Plan:
 def plan(folder: Path, *, with_commands: bool) -> Plan:
     """What this machine shall have. `folder` is where our commands are installed."""
     drop_in = UnitFile(UNITS / "farmd@.service.d" / "commands.conf", rendered("commands.conf", folder))
-    units = tuple(UnitFile(UNITS / name, rendered(name, folder)) for name in ("farmd@.service", "farm-health.service"))
+    units = tuple(UnitFile(UNITS / name, rendered(name, folder)) for name in UNIT_NAMES)
     command = Command(COMMANDS / "farmctl", folder / "farmctl")
     steps: tuple[Step, ...] = (Account(), Folder(), *units, *([drop_in] if with_commands else []), command)
     return Plan(steps, () if with_commands else (drop_in,))

@@ -19,8 +19,9 @@ def require(*, root: bool) -> None:
 
 
 def stop_units() -> None:
-    """Stop and disable every farm and the health page, the planned way."""
-    listed = run("systemctl", "list-units", "--all", "--plain", "--no-legend", "farmd@*.service", "farm-health.service")
+    """Stop and disable every farm and mirror and the health page, the planned way."""
+    ours = ("farmd@*.service", "mirrord@*.service", "farm-health.service")
+    listed = run("systemctl", "list-units", "--all", "--plain", "--no-legend", *ours)
     names = {line.split()[0] for line in listed.splitlines()}
     if names:
         run("systemctl", "disable", "--now", *sorted(names))

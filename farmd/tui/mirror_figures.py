@@ -11,7 +11,7 @@ from farmd.tui import history
 from farmd.tui.history import History
 from farmd.tui.look import Look
 from farmd.tui.mirror_nodes import HUES, SERVING
-from farmd.tui.numbers import ABSENT, age, milliseconds, rate, size
+from farmd.tui.numbers import age, milliseconds, rate, size
 from farmd.tui.verdict import BAD, GOOD, WARN
 
 GAP = "   "
@@ -43,16 +43,18 @@ def _equality(status: dict[str, Any], width: int, look: Look) -> Text:
     if progress is None:
         return _label("data").append_text(_standing(status))
     total = progress["total_bytes"]
-    part = progress["done_bytes"] / total if total else 0.0
+    label = _label("verify" if status["in_sync"] else "resync")
+    if not total:
+        return label.append("looks for what may differ")
+    part = progress["done_bytes"] / total
     left_s = progress["left_s"]
     words = [f"{100 * part:3.0f} %", f"{size(progress['done_bytes'])} of {size(total)}"]
     words += [f"{size(progress['rate_bytes_s'])}/s"]
     words += [] if left_s is None else [f"{age(left_s)} left"]
     words += [f"sent {size(progress['sent_bytes'])}"] if width >= WIDE else []
     said = GAP.join(words)
-    line = _label("verify" if status["in_sync"] else "resync")
-    line.append_text(_bar(part, max(BAR_MIN, width - LABEL - len(said) - 2), look))
-    return line.append(f"  {said}")
+    bar = _bar(part, max(BAR_MIN, width - LABEL - len(said) - 2), look)
+    return label.append_text(bar).append(f"  {said}")
 
 
 def _standing(status: dict[str, Any]) -> Text:
@@ -83,9 +85,9 @@ def _writes(status: dict[str, Any], width: int, look: Look, past: History) -> Te
 
 def _latency(status: dict[str, Any], width: int, look: Look, past: History) -> Text:
     figures = status["figures"]
-    quantiles = figures["latency_ms"]
-    p50, p99 = (ABSENT if quantiles[name] is None else milliseconds(quantiles[name]) for name in ("p50", "p99"))
-    line = _drawn("latency", f"p50 {p50}  p99 {p99} ms", [point.p99_ms or 0.0 for point in past], width, look)
+    p50, p99 = figures["latency_ms"]["p50"], figures["latency_ms"]["p99"]
+    said = "nothing written" if p50 is None else f"p50 {milliseconds(p50)}  p99 {milliseconds(p99 or p50)} ms"
+    line = _drawn("latency", said, [point.p99_ms or 0.0 for point in past], width, look)
     line.append(f"{GAP}lag {size(figures['lag_bytes'])}")
     return line.append(f"{GAP}held {figures['held']}", style=BAD if figures["held"] else "")
 

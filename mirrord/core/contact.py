@@ -5,7 +5,8 @@ the peer has heard (`confirmed_ns`, see farmd.core.evidence). So:
 
 - A node may act on the peer's silence only if the peer's last word confirmed a fresh one of ours. Else the peer may
   have gone on without us before it fell silent: it did not hear us, or we stood still.
-- A node that hears a peer which does not hear it may be replaced from `confirmed_ns` + D on: its lease ends then.
+- A node that hears a peer which does not hear it may be replaced from `confirmed_ns` + D on: its lease ends then. If
+  that peer serves already it cannot learn that it should not: who knows of both gives way at once.
 - With a witness, silence alone allows nothing: the witness must have answered after the suspicion time was over.
 """
 
@@ -80,7 +81,10 @@ class Contact:
         that cannot take over, unless its word says so.
         """
         times = []
-        if self.threatens(now_ns) or (role is Role.PRIM and self.peer.deaf and not self.silent(now_ns)):
+        word = self.word(now_ns)
+        if word is not None and self.peer.deaf and word.role in SERVING:
+            return self.peer.reckoned_ns
+        if self.threatens(now_ns) or (role is Role.PRIM and self.peer.deaf and word is not None):
             times.append(self.peer.reckoned_ns)
         if role is Role.PRIM and self.in_doubt(now_ns):
             times.append(max(self.peer.confirmed_ns, self.witness_ns))

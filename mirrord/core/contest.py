@@ -63,7 +63,7 @@ def _first(settings: Settings, own: Word, other: Word) -> Verdict:
     blank = own.state.condition is other.state.condition is Condition.BLANK
     if blank and own.empty and other.empty:
         return _better(settings, (), ())
-    return _unknown("neither side has been part of this mirror before, and there are files")
+    return _unknown("neither side has been part of this mirror before, and not both are empty")
 
 
 def _rank(word: Word) -> tuple[bool, ...]:

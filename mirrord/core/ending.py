@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from mirrord.core.generations import Condition
 from mirrord.core.machine import Application
 from mirrord.core.standing import Role, Word
-from mirrord.orders import Cut, Hold, Withdraw
+from mirrord.orders import Hold, Withdraw
 
 if TYPE_CHECKING:
     from mirrord.core.role import Core
@@ -42,7 +42,7 @@ def consider(core: Core, now_ns: int, word: Word | None) -> None:
         return
     ready = word is not None and peer_is_ready(core, word)
     if core.ending is not None:
-        if core.ending.handover and (not ready or _late(core, now_ns)):
+        if core.ending.handover and core.machine.volume.mounted and (not ready or _late(core, now_ns)):
             _take_back(core)
         return
     if not core.wanted and (ready or core.role is Role.ALONE or not _soon(core, now_ns)):
@@ -98,9 +98,7 @@ def _take_back(core: Core) -> None:
     """Nothing durable was said, so it serves on; if the stream is gone, as after any other loss of it."""
     core.machine.note("serves on: the peer cannot take over")
     core.ending = None
-    if core.machine.volume.held and core.machine.volume.stream is not None:
-        core.machine.order(Cut())
-    core.swap_until_ns = core.since_ns
+    core.swap_until_ns = core.since_ns  # not again and again
 
 
 def work(core: Core, now_ns: int) -> None:
@@ -132,6 +130,6 @@ def _hand_over(core: Core) -> None:
     def then(stored_ns: int) -> None:
         if core.role is Role.PRIM:
             core.become(stored_ns, Role.SECOND, f"hands over to {core.peer_name}")
-            core.handed = number
+            core.handed, core.fresh = number, True
 
     core.machine.store(replace(core.state, served=False), then)

@@ -39,6 +39,8 @@ def decide(core: Core, now_ns: int) -> None:
 
 def _with_peer(core: Core, now_ns: int, word: Word) -> None:
     part = core.verdict(word).part
+    if word.role in SERVING:
+        core.handed = None
     if _is_handed_over(core, word):
         _take_over_in_peace(core, now_ns, word)
     elif part is Part.FOLLOW and core.state.may_serve and (word.asks or word.role is Role.ALONE):
@@ -163,8 +165,7 @@ def _still_handing(core: Core, now_ns: int, word: Word | None) -> bool:
         return False
     if core.handed is None:
         return word.role is Role.SECOND and word.handed is not None and core.wanted
-    soon = now_ns - core.since_ns < core.settings.handover_ns
-    return soon and word.role not in SERVING and word.role is not Role.STOP
+    return now_ns - core.since_ns < core.settings.handover_ns and word.role not in (Role.STOP, Role.WAIT)
 
 
 # -- what to do --------------------------------------------------------------------------------------------------------
@@ -174,18 +175,21 @@ def work(core: Core, now_ns: int) -> None:
     """Nothing here serves, nothing changes the directories but the stream, and that only while this node follows."""
     machine, volume = core.machine, core.machine.volume
     machine.close()
-    if not volume.idle or machine.replacing or volume.mounted or _deciding(core, now_ns):
+    if not volume.idle or machine.replacing or volume.mounted:
         return
     wanted = _wanted_stream(core, now_ns)
-    if volume.stream is not None and not _matches(core, wanted):
-        machine.order(Cut())
-    elif not volume.covered:
+    if not volume.covered:
         machine.order(Cover())
+    elif _deciding(core, now_ns):
+        return
+    elif volume.stream is not None and not _matches(core, wanted):
+        machine.order(Cut())
     elif volume.stream is None and wanted is not None:
         word = core.contact.peer.state
         assert word is not None
         keep = relation(core.state, word.state) is Relation.APART
         machine.order(Follow([wanted.number, wanted.node], keep))
+        core.fresh = False
 
 
 def _deciding(core: Core, now_ns: int) -> bool:
@@ -201,7 +205,7 @@ def _wanted_stream(core: Core, now_ns: int) -> Generation | None:
         return None
     if word.role is Role.ALONE and not core.state.may_serve:
         return word.state.generation
-    if word.role is Role.PRIM and core.handed is not None:
+    if word.role is Role.PRIM and core.fresh and word.state.generation == core.state.generation:
         return word.state.generation
     return None
 

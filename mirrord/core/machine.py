@@ -121,8 +121,7 @@ class Machine:
         """Ends at once whatever reaches clients or files, each as far as it has not been told yet."""
         self.give_address()
         self.stop_application(force=True)
-        ending = any(isinstance(order, Withdraw) and order.force for order in self.volume.orders)
-        if self.volume.mounted and not self.volume.stuck and not ending:
+        if self.volume.mounted and not self.volume.stuck and not self.volume.withdraws:
             self.order(Withdraw(force=True))
 
     def note(self, text: str) -> None:

@@ -17,7 +17,7 @@ makes the end of the plan, nothing left to do, mean that both sides are equal.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 
@@ -58,12 +58,14 @@ class Plan:
         if waiting is not None:
             waiting.update(chunks)
 
-    def next_folder(self) -> int | None:
-        """The folder to visit now. It stays unvisited until `listed`."""
-        while self._waiting:
+    def next_folder(self, can_be_reached: Callable[[int], bool]) -> int | None:
+        """The folder to visit now: the peer has to have the way to it. It stays unvisited until `listed`."""
+        for _ in range(len(self._waiting)):
             folder = self._waiting.popleft()
             if folder in self._unvisited:
-                return folder
+                if can_be_reached(folder):
+                    return folder
+                self._waiting.append(folder)
         return None
 
     def next_file(self) -> tuple[int, set[int] | None] | None:
@@ -80,13 +82,20 @@ class Plan:
 
     def answered(self, folder: int, new_folders: Iterable[int], new_files: Iterable[int]) -> None:
         """The peer has made the folder's names right; some things it did not have, and made them empty."""
-        for node in new_folders:
-            self.visit(node)
-        for node in new_files:
-            self.compare(node)
+        if not self.everything:  # else they are in the plan in any case
+            for node in new_folders:
+                self.visit(node)
+            for node in new_files:
+                self.compare(node)
         left = self._listed.pop(folder) - 1
         if left:
             self._listed[folder] = left
+        if self.everything:
+            self._visited.add(folder)
+
+    def made(self, folder: int) -> None:
+        """A new folder whose making was sent: both sides' are empty."""
+        self._unvisited.discard(folder)
         if self.everything:
             self._visited.add(folder)
 

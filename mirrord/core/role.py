@@ -17,44 +17,15 @@ generation, or of one that wins (contest.py), is fenced: address, application an
 from __future__ import annotations
 
 from farmd.core.evidence import Evidence
-from farmd.core.settings import MS
-from mirrord.core import ending, following, objections, readiness, serving, waiting
+from mirrord.core import ending, following, hearing, objections, readiness, serving, waiting
 from mirrord.core.contact import Contact
 from mirrord.core.contest import Verdict, verdict
-from mirrord.core.events import (
-    Action,
-    ApplicationStopped,
-    Broadcast,
-    Event,
-    Finished,
-    Health,
-    Heartbeat,
-    ProbeWitness,
-    Promote,
-    Quit,
-    Received,
-    Reported,
-    Resync,
-    Start,
-    Stop,
-    Stored,
-    Swap,
-    Tick,
-    Verify,
-    VolumeLost,
-    Window,
-    WitnessAnswered,
-)
+from mirrord.core.events import Action, Broadcast, Event, Finished, Quit, Tick
 from mirrord.core.generations import State
 from mirrord.core.machine import Machine
-from mirrord.core.settings import S, Settings
+from mirrord.core.settings import Settings
 from mirrord.core.standing import MOVES, SERVING, Readiness, Role, Word
-from mirrord.orders import Follow, LocalFault, Refused, Report, Unlinked
-
-CLOCKS_APART_NS_MAX = 1 * S
-"""Further apart, times of files look wrong after a failover."""
-SWAP_WISH_NS = 10 * S
-"""For how long an operator's wish, given at the node that follows, is passed on."""
+from mirrord.orders import Follow
 
 
 class Core:
@@ -83,7 +54,7 @@ class Core:
         self.counted = False
         """The peer hands over, and the stream was cut to compare its last number with ours."""
         self.fresh = False
-        """It has taken over from a peer that handed over, and may link once without more ado."""
+        """It has just handed over or been handed over to: both are equal, and may link once without more ado."""
         self.stands_in = False
         """It serves because the peer could not: the preferred node gets its place back."""
         self.everything = False
@@ -96,8 +67,10 @@ class Core:
         """Why it waits, in a sentence."""
         self._seq = 0
         self._spoken: Word | None = None
-        self._ticked_ns = now_ns
+        self.ticked_ns = now_ns
         self._heard = False
+        self.asked = False
+        """The peer asks, and has yet to hear that it was heard."""
 
     # -- what others read ----------------------------------------------------------------------------------------------
 
@@ -140,13 +113,13 @@ class Core:
     def deadline_ns(self) -> int:
         """When the next Tick is due: to speak, or to notice a silence."""
         moments = (self.contact.suspected_ns, self.contact.suspected_ns + self.settings.witness_wait_ns)
-        return min([self._ticked_ns + self.settings.heartbeat_ns, *(at for at in moments if at > self._ticked_ns)])
+        return min([self.ticked_ns + self.settings.heartbeat_ns, *(at for at in moments if at > self.ticked_ns)])
 
     @property
     def able(self) -> bool:
         """Whether it could serve."""
         volume = self.machine.volume
-        broken = self._ticked_ns < self.broken_until_ns
+        broken = self.ticked_ns < self.broken_until_ns
         return self.wanted and volume.opened is not None and not volume.fault and not broken
 
     def objection(self, now_ns: int, wish: Event) -> str:
@@ -165,7 +138,7 @@ class Core:
             asks=self.asks_since_ns is not None,
             follows=machine.volume.generation if follows else None,
             handed=self.handed,
-            wants_swap=self._ticked_ns < self.swap_until_ns,
+            wants_swap=self.ticked_ns < self.swap_until_ns,
             empty=machine.volume.opened is not None and machine.volume.opened.empty,
             fingerprint=self.settings.fingerprint,
             protocol=self.settings.protocol,
@@ -179,106 +152,12 @@ class Core:
         A node whose own loop was late first reads all that has arrived and judges only at the Tick that follows.
         """
         self.machine.out = []
-        self._take(now_ns, event)
-        if now_ns - self._ticked_ns <= self.settings.stale_ns:
+        hearing.take(self, now_ns, event)
+        if now_ns - self.ticked_ns <= self.settings.stale_ns:
             self._tell_news(now_ns)
             self._advance(now_ns)
             self._speak(now_ns, due=isinstance(event, Tick))
         return self.machine.out
-
-    def _take(self, now_ns: int, event: Event) -> None:
-        machine = self.machine
-        match event:
-            case Tick():
-                self._tick(now_ns)
-            case Received(heartbeat, apart_ns):
-                self._receive(now_ns, heartbeat, apart_ns)
-            case WitnessAnswered(sent_ns):
-                self.contact.witness_ns = max(self.contact.witness_ns, sent_ns)
-            case Reported(report):
-                machine.volume.reported(report, now_ns)
-                self._tell_of(report)
-            case VolumeLost(reason):
-                mounted = machine.volume.mounted
-                machine.lose_volume(now_ns)
-                machine.note(f"the volume has ended: {reason}")
-                if mounted:
-                    self.fence("the volume has ended")
-            case Stored():
-                machine.stored(now_ns)
-            case ApplicationStopped():
-                machine.application_stopped()
-            case Health():
-                self._weigh_health(now_ns, event)
-            case Window(is_open):
-                self.window_open = is_open
-            case Quit():
-                self.quitting = event
-                self._dismiss(now_ns)
-            case _:
-                self._heed(now_ns, event)
-
-    def _tick(self, now_ns: int) -> None:
-        elapsed_ns = now_ns - self._ticked_ns
-        self._ticked_ns = now_ns
-        if elapsed_ns > self.settings.stale_ns:
-            lost_ns = elapsed_ns - self.settings.heartbeat_ns
-            self.evidence.forgive(lost_ns, now_ns)
-            self.machine.volume.alive_ns += lost_ns
-        if self.role is Role.PRIM and elapsed_ns > self.settings.excluded_ns:
-            self.fence(f"this node stood still for {elapsed_ns // MS} ms")
-        if self.role in (Role.PRIM, Role.SECOND) and self.contact.in_doubt(now_ns):
-            self.machine.out.append(ProbeWitness())
-
-    def _receive(self, now_ns: int, heartbeat: Heartbeat, apart_ns: int) -> None:
-        if self.contact.accept(now_ns, heartbeat):
-            far = abs(apart_ns) > CLOCKS_APART_NS_MAX
-            if far and abs(self.contact.clocks_apart_ns) <= CLOCKS_APART_NS_MAX:
-                self.machine.note(f"the clocks of the two nodes are {abs(apart_ns) / S:.1f} s apart")
-            self.contact.clocks_apart_ns = apart_ns
-
-    def _tell_of(self, report: Report) -> None:
-        match report:
-            case Refused(sentence):
-                self.machine.note(sentence)
-            case LocalFault(sentence):
-                self.machine.note(sentence)
-                self.broken_until_ns = self._ticked_ns + self.settings.broken_ns
-            case Unlinked(reason):
-                self.machine.note(f"the stream has ended: {reason}")
-            case _:
-                pass
-
-    def _weigh_health(self, now_ns: int, health: Health) -> None:
-        machine = self.machine
-        if health.given_up and not machine.health.given_up:
-            machine.note(f"the application cannot be kept running here: {health.given_up}")
-            self.broken_until_ns = now_ns + self.settings.broken_ns
-        machine.health = health
-
-    def _heed(self, now_ns: int, wish: Event) -> None:
-        """An operator's wish. Who asks for an objection first is told why nothing comes of it."""
-        if self.objection(now_ns, wish):
-            return
-        match wish:
-            case Swap():
-                self.swap_until_ns = now_ns + SWAP_WISH_NS
-            case Promote():
-                waiting.promote(self)
-            case Stop():
-                self._dismiss(now_ns)
-            case Start():
-                self.wanted, self.broken_until_ns = True, now_ns
-            case Resync():
-                serving.compare_anew(self)
-            case Verify():
-                serving.verify(self)
-            case _:
-                raise AssertionError(f"not a wish: {wish}")
-
-    def _dismiss(self, now_ns: int) -> None:
-        if self.wanted:
-            self.wanted, self.unwanted_ns = False, now_ns
 
     # -- from one role to the next -------------------------------------------------------------------------------------
 
@@ -322,8 +201,7 @@ class Core:
         self.role, self.since_ns, self.obstacle = role, now_ns, why
         self.asks_since_ns, self.handed, self.ending = None, None, None
         self.counted = self.fresh = False
-        if role in SERVING:
-            self.swap_until_ns = now_ns
+        self.swap_until_ns = self.ticked_ns
         if role is Role.ALONE and before is not Role.PRIM:
             self.stands_in = True
         elif before is Role.SECOND:
@@ -332,10 +210,10 @@ class Core:
     def fence(self, why: str) -> None:
         """Ends serving at once. A crash right here leaves what an earlier one leaves: nothing durable has changed."""
         if self.role in SERVING:
-            self.become(self._ticked_ns, Role.WAIT, f"fenced: {why}")
+            self.become(self.ticked_ns, Role.WAIT, f"fenced: {why}")
         self.machine.close()
 
-    def go_alone(self, now_ns: int, why: str) -> None:
+    def go_alone(self, now_ns: int, why: str = "") -> None:
         """Begins a generation, and serves in it once it is on disk.
 
         A crash before it is there: as before. A crash after: this node goes on alone when it is back, at once, and the
@@ -346,7 +224,8 @@ class Core:
         before = self.role
 
         def then(stored_ns: int) -> None:
-            if self.role is before:
+            # Who waits, goes on as one that has been alone, unless the peer serves by now (waiting.py).
+            if self.role is before and before is not Role.WAIT:
                 self.machine.volume.alone = False  # not yet in this generation
                 self.become(stored_ns, Role.ALONE, why)
 
@@ -387,8 +266,8 @@ class Core:
         that a node stopped in between has the shorter lease."""
         word = self.word()
         unleased = self.machine.address and self.machine.lease_until_ns == 0
-        if due or unleased or word != self._spoken:
-            self._spoken = word
+        if due or unleased or self.asked or word != self._spoken:
+            self._spoken, self.asked = word, False
             self._seq += 1
             self.evidence.sent.record(self._seq, now_ns)
             self.machine.out.append(Broadcast(self._seq, word, self.evidence.echoes(now_ns)))

@@ -23,7 +23,7 @@ def decide(core: Core, now_ns: int) -> None:
     if word is not None and core.verdict(word).part is Part.FOLLOW:
         core.fence(f"{core.peer_name} has generation {word.state.generation}, which counts")
     elif core.contact.cap_ns(now_ns, core.role) <= now_ns:
-        core.fence(f"{core.peer_name} may have stopped hearing this node")
+        core.fence(_lost(core))
     elif core.machine.volume.fault and word is not None and ending.peer_is_ready(core, word):
         core.fence(core.machine.volume.fault)
     elif core.machine.writing is None:
@@ -32,6 +32,12 @@ def decide(core: Core, now_ns: int) -> None:
         else:
             _alone(core, word)
         ending.consider(core, now_ns, word)
+
+
+def _lost(core: Core) -> str:
+    if core.contact.peer.deaf:
+        return f"{core.peer_name} has stopped hearing this node"
+    return f"{core.peer_name} is silent, and the witness does not answer"
 
 
 def _paired(core: Core, now_ns: int, word: Word | None) -> None:
@@ -92,6 +98,8 @@ def _alone(core: Core, word: Word | None) -> None:
 
 def work(core: Core, now_ns: int) -> None:
     machine, volume = core.machine, core.machine.volume
+    if volume.fault and core.role is Role.ALONE and now_ns - volume.fault_ns >= core.settings.retry_ns:
+        machine.replace_volume("tried again")
     if volume.idle and not machine.replacing and machine.writing is None:
         _steer(core, now_ns)
     if volume.ready and volume.mounted:
@@ -115,6 +123,8 @@ def _steer(core: Core, now_ns: int) -> None:
         machine.order(Serve())
     elif core.role is Role.ALONE and not (volume.alone or _paired_here(core)):
         machine.order(GoAlone())
+    elif core.role is Role.PRIM and volume.held and volume.stream is not None:
+        machine.order(Cut())  # a hand-over was taken back
     elif core.role is Role.ALONE and volume.stream is not None and core.everything and not _compares_all(volume.stream):
         machine.order(Cut())
     elif volume.stream is None and word is not None and _follows(core, word) and (core.fresh or volume.alone):

@@ -27,7 +27,6 @@ from mirrord.orders import (
     Report,
     Serve,
     Unlinked,
-    Verified,
     Verify,
     Withdraw,
 )
@@ -73,6 +72,16 @@ class Volume:
         """Of the stream it leads or follows."""
         return Generation(*self.stream.generation) if self.stream is not None else None
 
+    @property
+    def withdraws(self) -> bool:
+        """Whether it was told to withdraw at once."""
+        return any(isinstance(order, Withdraw) and order.force for order in self.orders)
+
+    @property
+    def _begun(self) -> bool:
+        """Whether what is said of a link can be of this stream: its order is done."""
+        return self.stream is not None and self.stream not in self.orders
+
     def silent(self, now_ns: int, limit_ns: int) -> bool:
         return self.mounted and now_ns - self.alive_ns > limit_ns
 
@@ -101,25 +110,24 @@ class Volume:
                 self.refusal = sentence
             case Done():
                 self._done(self.orders.popleft(), report, now_ns)
-            case Verified():
-                self.orders = deque(order for order in self.orders if not isinstance(order, Verify))
-            case Linked() if self.stream is not None:
+            case Linked() if self._begun:
                 self.linked = True
-            case InSync() if self.stream is not None:
+            case InSync() if self._begun:
                 self.linked = self.in_sync = True
                 self.alone = False
-            case Unlinked(_, peer_disk) if self.stream is not None:
+            case Unlinked(_, peer_disk) if self._begun:
                 self._end_stream()
                 self.alone = False
                 self.lost_to_disk = peer_disk
-            case LocalFault(sentence):
+            case LocalFault(sentence) if not self.fault:
                 self.fault, self.fault_ns = sentence, now_ns
             case Alive() | _:
                 pass
 
     def _done(self, order: Order, done: Done, now_ns: int) -> None:
         if done.failure:
-            self._failed(order, done.failure, now_ns)
+            if not self.withdraws:  # which overtakes what is waited for
+                self._failed(order, done.failure, now_ns)
             return
         match order:
             case Serve():
@@ -130,6 +138,7 @@ class Volume:
                 self.mounted = self.ready = self.held = self.alone = False
                 self.covered = True
                 self.number = done.seq
+                self._end_stream()
             case GoAlone():
                 self.alone, self.held = True, False
             case Hold():

@@ -81,7 +81,7 @@ def _by_itself(core: Core, now_ns: int) -> None:
         core.become(now_ns, Role.ALONE, f"{core.peer_name} is not heard, and is outdated")
     elif core.state.condition is Condition.BLANK:
         core.obstacle = "no data has been part of this mirror yet, and the peer is not heard"
-    elif core.obstacle == "" or contact.silent(now_ns):
+    elif core.since_ns == core.started_ns or contact.peer.heard_ns > core.since_ns:
         known = "outdated" if not core.state.may_serve else "in sync when it was last heard"
         core.obstacle = f"{core.peer_name} is not heard, and the data here was {known}"
 
@@ -104,13 +104,13 @@ def _with_peer(core: Core, now_ns: int, word: Word) -> None:
             if core.asks_since_ns is None:
                 core.asks_since_ns = now_ns
             if agreed(core, word):
-                core.go_alone(now_ns, f"{core.peer_name} is outdated")
+                core.go_alone(now_ns)
 
 
 def _submit(core: Core, now_ns: int, word: Word, mismatch: str) -> None:
     """Before anything of the peer is applied, what is here is known to be outdated."""
-    core.obstacle = mismatch or f"{core.peer_name} does not serve yet"
     serving = word.role in SERVING
+    core.obstacle = mismatch or f"{'about to follow' if serving else 'waits for'} {core.peer_name}"
     if core.state.may_serve and (word.asks or serving):
         obey(core)
     elif serving and not mismatch and core.state.condition is Condition.BLANK:
@@ -121,4 +121,5 @@ def _submit(core: Core, now_ns: int, word: Word, mismatch: str) -> None:
 
 def promote(core: Core) -> None:
     """An operator says that what is here counts."""
-    core.go_alone(core.since_ns, "promoted by an operator")
+    core.machine.note("promoted by an operator")
+    core.go_alone(core.since_ns)

@@ -7,10 +7,9 @@ import stat
 from collections.abc import Callable, Sequence
 
 from mirrord.volume import objects, syscalls
-from mirrord.volume.records import CHOWN, LENGTH, OWNED, STAMPED, Kind, Made, Record
+from mirrord.volume.records import CHOWN, LENGTH, NOW, OWNED, STAMPED, Kind, Made, Record
 from mirrord.volume.tree import Tree
 
-_NS = 1_000_000_000
 _MODE_BITS = 0o7777
 
 
@@ -38,6 +37,8 @@ def _make(tree: Tree, record: Record) -> None:
     made = Made.unpack(record.payload)
     objects.recreate(tree, record.node, made)
     tree.bind(record.node, made.name, record.offset)
+    if made.times != NOW:
+        syscalls.stamp(tree.descriptor(record.offset), *made.times)
 
 
 def _link(tree: Tree, record: Record) -> None:
@@ -70,8 +71,7 @@ def _owner_and_mode(tree: Tree, record: Record) -> None:
 
 
 def _times(tree: Tree, record: Record) -> None:
-    atime_ns, mtime_ns = STAMPED.unpack(record.payload)
-    syscalls.set_times(tree.descriptor(record.node), divmod(atime_ns, _NS), divmod(mtime_ns, _NS))
+    syscalls.stamp(tree.descriptor(record.node), *STAMPED.unpack(record.payload))
 
 
 def _setxattr(tree: Tree, record: Record) -> None:

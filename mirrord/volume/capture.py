@@ -34,6 +34,9 @@ _BACKGROUND_MAX = 256
 _FAR_BYTES = 1 << 40
 """Offsets from here on may be larger than the file system's files can be."""
 
+_UNSETTLED_MAX = 512
+"""With more nodes than this, those changed first are settled in passing, so that settling all is never long."""
+
 _WRITE = int(Op.WRITE)
 _GONE = (errno.ENOENT, errno.ENODEV)
 """Of an answer: the request was given up, or the mount was."""
@@ -52,22 +55,24 @@ class Capture:
     def handle(self, message: memoryview) -> None:
         """One request, whole. It may be answered when this returns, or later by the replicator."""
         length, op, unique, node, uid, gid, _, _, _ = IN.unpack_from(message)
+        reply = None
         try:
             if op == _WRITE:
                 self._write(message, unique, node)
-                return
-            request = Request(unique, node, uid, gid, message[IN.size : length], message[:length])
-            reply = _OPERATIONS.get(op, _unknown)(self, request)
+            else:
+                request = Request(unique, node, uid, gid, message[IN.size : length], message[:length])
+                reply = _OPERATIONS.get(op, _unknown)(self, request)
         except OSError as error:
             self.fail(unique, error.errno or errno.EIO)
         except UnknownNode:
             self.fail(unique, errno.ESTALE)
-        else:
-            if reply is not None:
-                self.answer(unique, reply)
+        if reply is not None:
+            self.answer(unique, reply)
         self.tree.trim()
         if self.tree.gone:
             self._tell_gone()
+        while len(self.tree.unsettled) > _UNSETTLED_MAX:
+            self.settle_node(next(iter(self.tree.unsettled)))
 
     def _write(self, message: memoryview, unique: int, node: int) -> None:
         _, offset, size, flags, _, _, _ = fuse_abi.WRITE_IN.unpack_from(message, IN.size)

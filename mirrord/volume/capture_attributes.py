@@ -32,7 +32,6 @@ from mirrord.volume.served_tree import ServedTree
 if TYPE_CHECKING:
     from mirrord.volume.capture import Capture, Operation
 
-_NS = 1_000_000_000
 _KEEP = -1
 
 
@@ -161,9 +160,7 @@ def _owner_and_mode(tree: ServedTree, node: int, flags: int) -> Record:
 
 def times(tree: ServedTree, node: int) -> Record:
     """The times of a node as they are now."""
-    found = tree.attributes(node)
-    payload = STAMPED.pack(found.atime_s * _NS + found.atime_ns, found.mtime_s * _NS + found.mtime_ns)
-    return Record(Kind.TIMES, tree.number, node, 0, 0, payload)
+    return Record(Kind.TIMES, tree.number, node, 0, 0, STAMPED.pack(*tree.attributes(node).times))
 
 
 def clear_privileges(capture: Capture, node: int) -> Record | None:

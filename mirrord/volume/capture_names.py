@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from mirrord.volume import fuse_abi, objects, syscalls
+from mirrord.volume.capture_attributes import times
 from mirrord.volume.fuse_abi import MKDIR_IN, MKNOD_IN, NODE_IN, OPEN_OUT, RENAME2_IN, TMPFILE_IN, Op
 from mirrord.volume.local import as_it_is
 from mirrord.volume.records import Kind, Made, Record
@@ -18,8 +19,8 @@ from mirrord.volume.tree import Node
 if TYPE_CHECKING:
     from mirrord.volume.capture import Capture, Operation
 
-_EXCHANGE = 2
-"""RENAME_EXCHANGE of renameat2(2)."""
+_EXCHANGE, _WHITEOUT = 2, 4
+"""Flags of renameat2(2)."""
 
 
 def entry(node: Node, found: Attributes) -> bytes:
@@ -60,10 +61,11 @@ def _made(capture: Capture, folder: int, wanted: Made) -> tuple[Record, bytes]:
     """What has just got a name: as the peer is to make it, and as the kernel is told of it."""
     tree = capture.tree
     node, found = tree.lookup(folder, wanted.name)
-    tree.unsettled[folder] = tree.unsettled[node.id] = None
-    tree.bound.add(node.id)
+    tree.unsettled[folder] = None
+    if tree.bound:  # there is a link
+        tree.bound.add(node.id)
     xattrs = objects.xattrs_at(b"%b/%b" % (tree.path(folder), wanted.name))
-    made = Made(wanted.name, found.mode, found.uid, found.gid, wanted.rdev, wanted.target, xattrs)
+    made = Made(wanted.name, found.mode, found.uid, found.gid, wanted.rdev, wanted.target, xattrs, found.times)
     return Record(Kind.MAKE, tree.number, folder, node.id, 0, made.pack()), entry(node, found)
 
 
@@ -103,6 +105,7 @@ def _link_orphan(capture: Capture, request: Request, old: int, name: bytes) -> N
     tree.unkeep(old)
     record, reply = _made(capture, request.node, Made(name, 0, 0, 0))
     capture.change(record)
+    tree.unsettled[old] = None
     capture.replicator.stream(capture, _content(capture, old), request.unique, reply)
 
 
@@ -161,10 +164,14 @@ def _rename2(capture: Capture, request: Request) -> None:
 
 
 def _move(capture: Capture, request: Request, folder: int, old: bytes, new: bytes, flags: int) -> None:
-    if not capture.admitted(request, (request.node, 0, 0), (folder, 0, 0)):
-        return
     tree = capture.tree
-    moving, _ = tree.named(request.node, old)
+    moving, found = tree.named(request.node, old)
+    # What moves is marked as well: under its new name a resync has to compare it with something else.
+    touched = [(request.node, 0, 0), (folder, 0, 0), (found.ino, 0, 0)]
+    if flags & _EXCHANGE:
+        touched.append((tree.named(folder, new)[1].ino, 0, 0))
+    if not capture.admitted(request, *touched):
+        return
     try:
         victim, last = tree.victim(folder, new)
     except FileNotFoundError:
@@ -178,6 +185,15 @@ def _move(capture: Capture, request: Request, folder: int, old: bytes, new: byte
     tree.unsettled[request.node] = tree.unsettled[folder] = None
     payload = old + b"\0" + new
     capture.change(Record(Kind.RENAME, tree.number, request.node, folder, flags, payload), request)
+    if flags & _WHITEOUT:
+        _tell_times_of(capture, request.node, old)
+
+
+def _tell_times_of(capture: Capture, folder: int, name: bytes) -> None:
+    """Of what has come into being without anybody having asked for it."""
+    node, _ = capture.tree.lookup(folder, name)
+    capture.change(times(capture.tree, node.id))
+    capture.tree.forget(node.id, 1)
 
 
 OPERATIONS: dict[int, Operation] = {

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import itertools
 import os
 import shutil
 import stat
@@ -49,39 +50,42 @@ class Keeper:
     def copy(self, folder_fd: int, name: bytes, path: bytes) -> None:
         """A thing is about to be overwritten. Raises KeepingError."""
         target = self._target(path)
-        if target is not None:
-            self._copy(_path_of(folder_fd, name), target)
-            self._count(target)
+        self._copy(_path_of(folder_fd, name), target)
+        self._count(target)
 
     def copy_open(self, fd: int, path: bytes) -> None:
         """The open file is about to be overwritten. Raises KeepingError."""
         target = self._target(path)
-        if target is not None:
-            self._copy(b"/proc/self/fd/%d" % fd, target, follow=True)
-            self._count(target)
+        self._copy(b"/proc/self/fd/%d" % fd, target, follow=True)
+        self._count(target)
 
     def leave(self, folder_fd: int, name: bytes, path: bytes) -> None:
         """A thing goes, with all that is in it. Raises KeepingError."""
         target = self._target(path)
-        if target is not None:
-            try:
-                os.rename(name, target, src_dir_fd=folder_fd)
-            except OSError as error:
-                if error.errno != errno.EXDEV:
-                    raise _no_room(error) from error
-                self._copy(_path_of(folder_fd, name), target)
-            self._count(target)
+        try:
+            os.rename(name, target, src_dir_fd=folder_fd)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise _no_room(error) from error
+            self._copy(_path_of(folder_fd, name), target)
+        self._count(target)
         with suppress(FileNotFoundError):
             remove(folder_fd, name)
 
-    def _target(self, path: bytes) -> bytes | None:
-        """Where it goes; None: it is there already, from a resync that was cut off."""
-        target = os.path.join(os.fsencode(self._root), path)
-        try:
-            os.makedirs(os.path.dirname(target), 0o700, exist_ok=True)
-        except OSError as error:
-            raise _no_room(error) from error
-        return None if os.path.lexists(target) else target
+    def _target(self, path: bytes) -> bytes:
+        """Where it goes: a path of its own, also where several things were at one path one after the other."""
+        for number in itertools.count(1):
+            root = os.fsencode(self._root) + (b"~%d" % number if number > 1 else b"")
+            target = os.path.join(root, path)
+            try:
+                os.makedirs(os.path.dirname(target), 0o700, exist_ok=True)
+            except (FileExistsError, NotADirectoryError):
+                continue  # a file was kept where this one needs a folder
+            except OSError as error:
+                raise _no_room(error) from error
+            if not os.path.lexists(target):
+                return target
+        raise AssertionError
 
     def _count(self, target: bytes) -> None:
         if os.path.isdir(target) and not os.path.islink(target):

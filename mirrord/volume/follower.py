@@ -8,14 +8,13 @@ what repairs it.
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from mirrord.volume import local
 from mirrord.volume.apply import apply
 from mirrord.volume.records import ALONE, DATA_ONLY, Kind, Record
-from mirrord.volume.stream import StreamError
+from mirrord.volume.stream import CANNOT, StreamError, said
 from mirrord.volume.syncing import synced
 from mirrord.volume.tree import Tree
 
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from mirrord.volume.stream import Stream
 
 _WRITE, _FSYNC = int(Kind.WRITE), int(Kind.FSYNC)
-_CANNOT = (OSError, LookupError, ValueError, struct.error)
 
 Handler = Callable[[Record], None]
 """Takes a record whose payload is gone when it returns."""
@@ -63,7 +61,7 @@ class Follower:
                 self._syncs.append((seq, self._trees[tree], node, flags))
             else:
                 self._take_other(Record(kind, tree, node, offset, flags, payload, seq))
-        except _CANNOT as error:
+        except CANNOT as error:
             self._leave(seq, error)
         self.applied = seq
 
@@ -103,7 +101,7 @@ class Follower:
                 self._synced(seq, synced(descriptor, data_only=data_only))
             else:
                 self._threads.submit(self._sync_beside, seq, os.dup(descriptor), data_only)
-        except _CANNOT as error:
+        except CANNOT as error:
             self._leave(seq, error)
 
     def _sync_beside(self, seq: int, descriptor: int, data_only: bool) -> None:
@@ -131,6 +129,6 @@ class Follower:
             self._leave(self.applied, error)
 
     def _leave(self, seq: int, error: Exception) -> None:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        reason = said(error)
         self.answer(Record(Kind.FAILED, 0, 0, payload=reason.encode(), seq=seq))
         raise StreamError(f"this node could not carry out a change: {reason}")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mirrord.volume.records import Kind, Record
-from mirrord.volume.stream import StreamError
+from mirrord.volume.stream import CANNOT, StreamError, said
 
 if TYPE_CHECKING:
     from mirrord.volume.replicator import Replicator
@@ -40,6 +40,9 @@ class Leader:
             self.peer_disk = True
             raise StreamError(f"the peer could not carry out a change: {str(payload, errors='replace')}")
         elif kind in self.handlers:
-            self.handlers[kind](Record(kind, tree, node, offset, flags, payload, seq))
+            try:
+                self.handlers[kind](Record(kind, tree, node, offset, flags, payload, seq))
+            except CANNOT as error:
+                raise StreamError(f"the peer cannot be brought up to date: {said(error)}") from error
         else:
             raise StreamError(f"the peer sends records of an unknown kind, {kind}")

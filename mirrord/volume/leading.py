@@ -17,7 +17,7 @@ from mirrord.volume.pacing import Paced
 from mirrord.volume.records import Kind, Record
 from mirrord.volume.replicator import Replicator
 from mirrord.volume.resync import Resync
-from mirrord.volume.stream import Stream
+from mirrord.volume.stream import CANNOT, Stream, said
 from mirrord.volume.syncing import Syncing
 from mirrord.volume.tree import ROOT
 
@@ -96,7 +96,14 @@ class Leading:
         self._replicator.flush()
 
     def _work(self, budget_ns: int) -> bool:
-        return self.resync is not None and self._paced.has_room() and self.resync.work(budget_ns)
+        if self.resync is None or not self._paced.has_room():
+            return False
+        try:
+            return self.resync.work(budget_ns)
+        except CANNOT as error:
+            self._ground.loop.work = lambda _: False
+            self.stream.part(f"the peer cannot be brought up to date: {said(error)}")
+            return False
 
     def _put(self, record: Record) -> None:
         self._replicator.catch_up()

@@ -34,6 +34,8 @@ class Loop:
     def __init__(self) -> None:
         self.work: Work = lambda _: False
         """Background work, a turn at a time."""
+        self.turn = 0
+        """How often it has looked for what is ready."""
         self._poll = select.poll()
         self._readers: dict[int, Handler] = {}
         self._writers: dict[int, Handler] = {}
@@ -95,17 +97,19 @@ class Loop:
         self._ended = True
 
     def run(self) -> None:
-        """Until `end`."""
+        """Until `end`; and again, if it is called again."""
+        self._ended = False
         now = time.monotonic_ns()
         spin_until, work_due, more = now, now, False
         while not self._ended:
             ready = self._poll.poll(self._patience_ms(now, spin_until, more))
             now = time.monotonic_ns()
+            self.turn += 1
             if ready:
                 spin_until = now + SPIN_NS
                 self._serve(ready)
             else:
-                os.sched_yield()
+                os.sched_yield()  # who is waited for may need this very processor
             if self._timers and self._timers[0][0] <= now:
                 self._run_timers(now)
             if not ready or now >= work_due:

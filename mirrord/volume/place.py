@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from mirrord.volume import fuse_mount
+from mirrord.volume import fuse_mount, mounts
 
 
 class Place:
@@ -35,7 +35,8 @@ class Place:
 
     def withdraw(self) -> None:
         """It is gone from the path. Pages that were changed by mapping are written back first, if nobody uses it."""
-        if fuse_mount.is_busy(self.path):
+        here = mounts.at(self.path, mounts.mounts())
+        if here and here[-1].kind == fuse_mount.KIND and fuse_mount.is_busy(self.path):
             fuse_mount.withdraw(self.path)
 
     def detach(self) -> None:

@@ -16,9 +16,10 @@ from mirrord.volume.intake import Intake
 from mirrord.volume.journal import Journal
 from mirrord.volume.leading import Ground, Leading
 from mirrord.volume.loop import Loop
+from mirrord.volume.mode import Mode
 from mirrord.volume.peering import Peering
 from mirrord.volume.place import Place
-from mirrord.volume.replicator import Mode, Replicator
+from mirrord.volume.replicator import Replicator
 from mirrord.volume.served_tree import ServedTree
 from mirrord.volume.syncing import Syncing
 
@@ -47,6 +48,7 @@ class Primary:
         self._tell = tell
         self._intake = Intake(loop, self.replicator, self._unmounted)
         self._captures: list[Capture] = []
+        self._withdrawing = False
         self._rate_bytes_s = rate_bytes_s
         self._ground = Ground(
             self._captures, self.replicator, self.syncing, journal, loop, threads, tell, self._fault, self._room,
@@ -67,7 +69,10 @@ class Primary:
 
     def withdraw(self) -> Steps:
         """Unmount, when everything is answered and the peer has it. MachineError if that cannot be."""
+        if self.replicator.mode is not Mode.PAIRED:
+            self.end_link()  # it is not relied on
         yield from self._become_idle()
+        self._withdrawing = True
         for place in self._places:
             unmounting = self._threads.submit(place.withdraw)
             while not unmounting.done():
@@ -134,9 +139,11 @@ class Primary:
             fuse_mount.abort(capture.device)
             capture.tree.close()
         self._captures.clear()
+        self._withdrawing = False
 
     def _unmounted(self, capture: Capture) -> None:
-        self._fault(f"{self._places[capture.tree.number].path} was unmounted by somebody else")
+        if not self._withdrawing:
+            self._fault(f"{self._places[capture.tree.number].path} was unmounted by somebody else")
 
     # -- the link ------------------------------------------------------------------------------------------------------
 
@@ -174,11 +181,11 @@ class Primary:
         link.close()
         self._sent_bytes += link.stream.sent_bytes
         self.replicator.unlink()
-        self._intake.regulate()
+        self.replicator.regulate()
 
     def _room(self) -> None:
         self.replicator.settle()
-        self._intake.regulate()
+        self.replicator.regulate()
 
     def _fault(self, sentence: str) -> None:
         log.error("%s", sentence)

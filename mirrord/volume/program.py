@@ -18,6 +18,7 @@ from farmd.errors import FarmError
 from farmd.kit import log as logs
 from mirrord import orders
 from mirrord.orders import Open, Refused
+from mirrord.volume import syscalls
 from mirrord.volume.loop import Loop
 from mirrord.volume.parent import Parent
 from mirrord.volume.volume import Volume
@@ -60,6 +61,7 @@ def _be_ordinary() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     os.umask(0)  # what applications make has the mode they ask for
+    syscalls.keep_capabilities()  # it is made in their name, but not with their rights
 
 
 def main() -> None:

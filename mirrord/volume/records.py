@@ -93,7 +93,7 @@ STAMPED = struct.Struct("<qq")
 LENGTH = struct.Struct("<Q")
 """bytes"""
 
-_MADE = struct.Struct("<IIIQHHH")
+_MADE = struct.Struct("<IIIQqqHHH")
 _ATTRIBUTE = struct.Struct("<HI")
 
 
@@ -124,6 +124,10 @@ class Record(NamedTuple):
                 return (self.node,)
 
 
+NOW = (-1, -1)
+"""As times of a new object: whatever they become."""
+
+
 @dataclass(frozen=True, slots=True)
 class Made:
     """What a new object is: all that the peer needs to make the same."""
@@ -139,11 +143,13 @@ class Made:
     """of a symbolic link"""
     xattrs: tuple[tuple[bytes, bytes], ...] = ()
     """what it was born with, such as an inherited ACL"""
+    times: tuple[int, int] = NOW
+    """atime and mtime in ns since 1970"""
 
     def pack(self) -> bytes:
         """The payload of a MAKE."""
         head = _MADE.pack(
-            self.mode, self.uid, self.gid, self.rdev, len(self.name), len(self.target), len(self.xattrs)
+            self.mode, self.uid, self.gid, self.rdev, *self.times, len(self.name), len(self.target), len(self.xattrs)
         )
         return b"".join((head, self.name, self.target, *_packed(self.xattrs)))
 
@@ -151,11 +157,12 @@ class Made:
     def unpack(cls, payload: bytes | memoryview) -> Made:
         """The reverse; raises struct.error on what is not a payload."""
         content = bytes(payload)
-        mode, uid, gid, rdev, name_bytes, target_bytes, count = _MADE.unpack_from(content)
+        mode, uid, gid, rdev, atime, mtime, name_bytes, target_bytes, count = _MADE.unpack_from(content)
         name_end = _MADE.size + name_bytes
         target_end = name_end + target_bytes
         name, target = content[_MADE.size : name_end], content[name_end:target_end]
-        return cls(name, mode, uid, gid, rdev, target, tuple(_attributes(content, target_end, count)))
+        xattrs = tuple(_attributes(content, target_end, count))
+        return cls(name, mode, uid, gid, rdev, target, xattrs, (atime, mtime))
 
 
 def _packed(xattrs: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:

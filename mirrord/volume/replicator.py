@@ -2,14 +2,8 @@
 
 Everything sent gets a number. A write is sent first and carried out here while the peer carries it out there; any other
 change is carried out here first, after the writes before it, and sent with its result. An answer waits until the
-change is done here (on the disk, if acknowledgement means that) and the peer has acknowledged its number; `_release`
-is the only place that answers.
-
-    ALONE    answers wait for this node only. If there is a link, changes are sent: the peer is brought up to date.
-    PAIRED   answers wait for the peer, too.
-    HELD     the peer is lost and nothing is decided: requests are put aside before they change anything, and changes
-             that were on their way are answered when PAIRED or ALONE begins.
-    FENCED   everything is refused with EIO, and nothing is acknowledged any more.
+change is done here (on the disk, if acknowledgement means that) and, depending on the mode, until the peer has
+acknowledged its number; `_release` is the only place that answers.
 
 A change that was on its way when the link broke may or may not have reached the peer. Its zone is in the journal since
 before it was made, no checkpoint has dropped it since, because a checkpoint needs the link, and PAIRED begins only
@@ -22,13 +16,13 @@ import errno
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from mirrord.core import zones
 from mirrord.volume import local
 from mirrord.volume.figures import Figures
 from mirrord.volume.journal import Journal
+from mirrord.volume.mode import Mode
 from mirrord.volume.records import ALONE, DATA_ONLY, HEADER, Kind, Record
 
 if TYPE_CHECKING:
@@ -40,13 +34,6 @@ PARKED_BYTES_MAX = 8 << 20
 """With more than this put aside, no more requests are taken."""
 
 _WRITE = int(Kind.WRITE)
-
-
-class Mode(Enum):
-    ALONE = auto()
-    PAIRED = auto()
-    HELD = auto()
-    FENCED = auto()
 
 
 Answer = Callable[[int, Any], None]
@@ -64,6 +51,8 @@ class Replicator:
         self.screen: Callable[[Record], bool] | None = None
         """While the peer is brought up to date: whether it can carry out this change by now. If not, the resync finds
         what became of it."""
+        self.regulate: Callable[[], None] = lambda: None
+        """Called when it may have come to be congested, or to be so no more."""
         self.seq = 0
         """The number of the newest record that was sent. What is not sent, because it concerns a file without a name or
         there is no link, takes none, and is answered with those before it."""
@@ -97,7 +86,11 @@ class Replicator:
         if self.mode is Mode.FENCED:
             raise OSError(errno.EIO, "fenced")
         tree = capture.tree
-        wanted = zones.of_range(tree.inode(node), offset, length)
+        inode = tree.inode(node)
+        one_zone = offset % zones.CHUNK_BYTES + length <= zones.CHUNK_BYTES
+        if one_zone and zones.zone(inode, offset) in self._journal.marks[tree.number].recent.single:
+            return True  # as nearly always
+        wanted = zones.of_range(inode, offset, length)
         if self._journal.covers(tree.number, wanted):
             return True
         new = [at for at in wanted if (tree.number, at) not in self._marking]
@@ -234,6 +227,7 @@ class Replicator:
 
     def go_alone(self) -> None:
         """The peer is durably known to be outdated: nothing waits for it."""
+        self._suspended = False
         self._enter(Mode.ALONE)
 
     def hold(self) -> None:
@@ -268,6 +262,7 @@ class Replicator:
         for capture, message in parked:
             capture.handle(memoryview(message))
         self.settle()
+        self.regulate()
 
     # -- inside --------------------------------------------------------------------------------------------------------
 

@@ -118,14 +118,19 @@ class Resync:
     # -- inside --------------------------------------------------------------------------------------------------------
 
     def _all_steps(self) -> Iterator[bool]:
-        for part in self._passes:
-            yield from part.steps()
-        self._settle_times()
-        self._ended = True
+        while not all(part.ended for part in self._passes):
+            for part in self._passes:
+                yield from part.steps()
+            self._settle_times()
         everything = any(part.everything for part in self._passes) or not any(self._journal.base)
         base = os.urandom(16) if everything else self._journal.base
-        self._checkpoints.begin(self._done, base=base)
-        yield False
+        self._checkpoints.begin(self._conclude, base=base)
+
+    def _conclude(self) -> None:
+        """Nothing can have come up meanwhile: where everything is settled, every change is sent."""
+        assert all(part.ended for part in self._passes)
+        self._ended = True
+        self._done()
 
     def _still(self) -> list[ZoneSet]:
         return [part.still() for part in self._passes]

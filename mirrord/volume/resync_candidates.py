@@ -9,14 +9,15 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 from mirrord.core.plan import Plan
-from mirrord.core.zones import CHUNK_BYTES, GROUP_BITS, Index, ZoneSet, group_of
+from mirrord.core.zones import CHUNK_BYTES, GROUP_BITS, Index, ZoneSet, group_of, of_range, zone
 from mirrord.volume import syscalls
 from mirrord.volume.journal import Journal
 from mirrord.volume.moved import Notes
 from mirrord.volume.records import Kind, Record
+from mirrord.volume.resync_listing import Entry
 from mirrord.volume.resync_names import READ_FOLDER, Names
 from mirrord.volume.resync_records import KEEP, LAST, Candidate, unpack_candidates
 from mirrord.volume.resync_walk import Found, walk
@@ -79,6 +80,35 @@ class Candidates:
     def walk_again(self, inode: int) -> None:
         """This folder was moved, maybe from where nobody has walked yet to where the walk has been already."""
         self._again.append(inode)
+
+    def is_marked(self, node: int) -> bool:
+        """Whether anything but content of this inode, or of its neighbours, was changed."""
+        return zone(node) in self._zones
+
+    def found_empty(self, entries: list[Entry], then: Callable[[], None]) -> None:
+        """The peer has these, and they are empty there: that they are not equal is in our journal before `then` is
+        called, and before the peer is given anything that would make them look like equal ones after a crash."""
+        wanted = [at for entry in entries for at in of_range(entry.node, 0, entry.size)]
+        if self.everything or not wanted:
+            then()
+            return
+        for entry in entries:
+            self._unfinished[entry.node >> GROUP_BITS] += 1
+        for at in wanted:
+            self._zones.add(at)
+        self._journal.mark(self._tree.number, wanted, then)
+
+    def find(self, node: int) -> Generator[bool, None, bool]:
+        """Look through the whole tree for a file that has lost the name by which we knew it; whether it has one."""
+        for found in walk(self._tree.root, lambda inode: inode == node):
+            if found is None:
+                yield GO_ON
+            elif found.is_file:
+                self._meet_folder(self._tree.root, found)
+                folder = ROOT if found.folder == self._tree.root_inode else found.folder
+                self._names.places[node] = folder, found.name
+                return True
+        return False
 
     def finished(self, node: int) -> None:
         """A file is equal, and stays so."""

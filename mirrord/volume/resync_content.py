@@ -30,6 +30,8 @@ class FileComparison:
         self.repaired = False
         """Some of it was sent, so its times have to be told again."""
         self.differs = False
+        self.lost = False
+        """It still exists, but nobody could say where, so the peer could not be told which one is meant."""
         self.wanted: list[tuple[int, int]] = []
         """What the peer asks for: start and end."""
         self._tree = tree
@@ -40,6 +42,11 @@ class FileComparison:
 
     def close(self) -> None:
         os.close(self._fd)
+
+    def give_up(self) -> None:
+        """Nothing is asked any more, nor sent."""
+        self.asked_all = self.lost = True
+        self.wanted.clear()
 
     @property
     def ended(self) -> bool:
@@ -76,7 +83,7 @@ class FileComparison:
         """The peer has compared; returns how many bytes it wants."""
         self.unanswered -= 1
         size = 0
-        for number in unpack_blocks(bytes(record.payload)):
+        for number in unpack_blocks(bytes(record.payload)) if not self.lost else ():
             start = record.offset + number * BLOCK_BYTES
             if not self._look:
                 self._want(start, start + BLOCK_BYTES)

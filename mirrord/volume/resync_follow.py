@@ -95,7 +95,7 @@ class ResyncFollower:
         repair = self._repairs[record.tree]
         if record.flags & form.FIRST:
             repair.begin(record.node)
-        repair.entries(record.node, unpack_entries(record.payload))
+        repair.entries(record.node, unpack_entries(record.payload), whole=bool(record.flags & form.WHOLE))
         if record.flags & form.LAST:
             outcome = repair.end(record.node)
             self._answer(Record(Kind.LISTED, record.tree, record.node, payload=outcome.pack()))
@@ -155,7 +155,7 @@ class ResyncFollower:
             self._keep(record, fd)
         holes = set() if look else {number for number in wrong if content.is_hole(theirs, number)}
         for number in holes:
-            syscalls.fallocate(fd, _PUNCH, start + number * content.BLOCK_BYTES, content.BLOCK_BYTES)
+            _punch(fd, start + number * content.BLOCK_BYTES, content.BLOCK_BYTES)
         return [number for number in wrong if number not in holes]
 
     def _differs_from_hole(self, record: Record, fd: int, length: int, *, look: bool) -> list[int]:
@@ -168,7 +168,7 @@ class ResyncFollower:
                 if look:
                     return [0]
                 self._keep(record, fd)
-                syscalls.fallocate(fd, _PUNCH, at, stop - at)
+                _punch(fd, at, stop - at)
             at = content.next_data(fd, stop)
         return []
 
@@ -252,9 +252,16 @@ class ResyncFollower:
     def _make_repairs(self) -> list[Repair]:
         keepers: Sequence[Keeper | None] = self._keepers or [None] * len(self._trees)
         return [
-            Repair(tree, staging, hints, keeper)
+            Repair(tree, staging, hints, keeper, Index(self._journal.marks[tree.number].durable.copy()))
             for tree, staging, hints, keeper in zip(self._trees, self._stagings, self._hints, keepers, strict=True)
         ]
+
+
+def _punch(fd: int, start: int, length: int) -> None:
+    """A hole, and times as if nothing had been done: the primary does not know of it."""
+    status = os.fstat(fd)
+    syscalls.fallocate(fd, _PUNCH, start, length)
+    os.utime(fd, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def _candidates(root_fd: int, index: Index) -> Iterator[Candidate]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from mirrord.volume import syscalls
 from mirrord.volume.records import Kind, Record
 from mirrord.volume.resync_listing import Entry, pack_entries, read_entry
-from mirrord.volume.resync_records import FIRST, LAST, LOOK
+from mirrord.volume.resync_records import FIRST, LAST
 from mirrord.volume.resync_repair import path_in
 from mirrord.volume.served_tree import ServedTree
 from mirrord.volume.tree import ROOT
@@ -58,6 +58,18 @@ class Names:
             return [*self.introduce(folder), self._bind(folder, name, node)]
         return list(self._introduce_folder(node))
 
+    def above(self, node: int) -> list[int]:
+        """The folders in which an object is, from the next one to the root. Raises OSError or LookupError."""
+        known = self._tree.nodes.get(node)
+        if known is not None and known.parent is not None:
+            return [known.parent.id, *self.above(known.parent.id)]
+        if node == ROOT:
+            return []
+        if node in self.places:
+            folder = self.places[node][0]
+            return [folder, *self.above(folder)]
+        return [folder for folder, _, _ in self._way(node)][::-1]
+
     def dismiss(self, node: int) -> list[Record]:
         """What this resync has introduced needs to be known no longer, unless the kernel has looked it up since."""
         self.handles.pop(node, None)
@@ -70,7 +82,15 @@ class Names:
         return [Record(Kind.FORGET, self._tree.number, node)]
 
     def _introduce_folder(self, node: int) -> Iterator[Record]:
-        """Folder by folder on the way that the kernel says is the present one."""
+        inner = ROOT
+        for folder, name, inner in self._way(node):
+            if inner not in self._tree.bound:
+                yield self._bind(folder, name, inner)
+        if inner != node:
+            raise LookupError(f"folder {node} has moved")
+
+    def _way(self, node: int) -> Iterator[tuple[int, bytes, int]]:
+        """From the root to a folder, as the kernel says that it is at present: folder, name in it, the folder there."""
         fd = self.open(node, READ_FOLDER)
         try:
             path = path_in(self._tree.root, fd)
@@ -84,11 +104,8 @@ class Names:
                 self.meet(inner, syscalls.handle_of(folder_fd, name))
             finally:
                 os.close(folder_fd)
-            if inner not in self._tree.bound:
-                yield self._bind(folder, name, inner)
+            yield folder, name, inner
             folder = inner
-        if folder != node:
-            raise LookupError(f"folder {node} has moved")
 
     def _bind(self, folder: int, name: bytes, node: int) -> Record:
         fd = self.open(folder, READ_FOLDER)
@@ -105,14 +122,14 @@ class Names:
 class Listing:
     """One folder's, put into the stream part by part, each as it is when it is taken."""
 
-    def __init__(self, tree: int, folder: int, fd: int, *, look: bool) -> None:
-        """fd is this listing's to close."""
+    def __init__(self, tree: int, folder: int, fd: int, flags: int) -> None:
+        """fd is this listing's to close. flags: LOOK or WHOLE, if at all."""
         self.folder = folder
         self.met: list[tuple[Entry, bytes]] = []
         """The entries that were listed, with their handles."""
         self._tree = tree
         self._fd = fd
-        self._look = look
+        self._flags = flags
 
     def close(self) -> None:
         os.close(self._fd)
@@ -120,7 +137,7 @@ class Listing:
     def parts(self) -> Iterator[Record]:
         """The records; the folder's names must not change between the first and the last, or it is to begin anew."""
         names = [os.fsencode(name) for name in os.listdir(self._fd)]
-        flags = FIRST | LOOK * self._look
+        flags = FIRST | self._flags
         for start in range(0, max(len(names), 1), PART_ENTRIES):
             entries = [entry for name in names[start : start + PART_ENTRIES] if (entry := self._entry(name))]
             if start + PART_ENTRIES >= len(names):

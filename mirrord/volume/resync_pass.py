@@ -7,6 +7,7 @@ peer brings it further.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator
 
 from mirrord.core.plan import Plan
@@ -18,7 +19,7 @@ from mirrord.volume.resync_content import FileComparison
 from mirrord.volume.resync_digests import BLOCK_BYTES
 from mirrord.volume.resync_listing import describe, pack_entries
 from mirrord.volume.resync_names import READ_FOLDER, Listing, Names
-from mirrord.volume.resync_records import Outcome
+from mirrord.volume.resync_records import LAST, WHOLE, Outcome
 from mirrord.volume.resync_screen import Screen
 from mirrord.volume.served_tree import ServedTree
 from mirrord.volume.tree import ROOT
@@ -42,7 +43,8 @@ class Pass:
         self._names = Names(tree)
         self._candidates = Candidates(tree, journal, self._plan, self._names, put, everything=everything, keep=keep)
         self.screen = Screen(tree, self._plan, self._candidates.walk_again)
-        self._listings: dict[int, Listing] = {}
+        self._listings: dict[int, deque[Listing]] = {}
+        """Folder -> those that are not answered, in their order."""
         self._files: dict[int, FileComparison] = {}
         self._folders: set[int] = set()
         self._buffer = memoryview(bytearray(BLOCK_BYTES))
@@ -51,11 +53,13 @@ class Pass:
     # -- what the resync calls -----------------------------------------------------------------------------------------
 
     def steps(self) -> Iterator[bool]:
-        """All of it, up to where only folders' times are missing."""
-        yield from self._candidates.steps()
-        self.everything = self._candidates.everything
-        self._plan.walking = False
+        """All that there is to do by now; `ended` says whether live changes have made more of it meanwhile."""
+        if self._plan.walking:
+            yield from self._candidates.steps()
+            self.everything = self._candidates.everything
+            self._plan.walking = False
         yield from self._repair()
+        self._finished = False
         self._put(Record(Kind.FINISH, self.tree.number, 0))
         while not self._finished:
             yield WAIT
@@ -74,6 +78,10 @@ class Pass:
                 self._finished = True
 
     @property
+    def ended(self) -> bool:
+        return self._plan.ended and not self._files
+
+    @property
     def total_bytes(self) -> int:
         """Of all files that are to be compared, as far as that is known."""
         return self._candidates.total_bytes + self._listed_bytes
@@ -87,8 +95,6 @@ class Pass:
         return self._candidates.still()
 
     def close(self) -> None:
-        for listing in self._listings.values():
-            listing.close()
         for comparison in self._files.values():
             comparison.close()
 
@@ -97,12 +103,12 @@ class Pass:
     def _repair(self) -> Iterator[bool]:
         """Where everything is compared, a folder's files follow at once, so that only what is on its way takes memory;
         else all names come first, so that live changes pass as soon as possible."""
-        while not (self._plan.ended and not self._files):
+        while not self.ended:
             if self._questions >= WINDOW:
                 yield WAIT
             elif self.everything and self._plan.files_left and (step := self._next_file()):
                 yield from step
-            elif (folder := self._plan.next_folder()) is not None:
+            elif (folder := self._plan.next_folder(self._can_be_reached)) is not None:
                 yield from self._visit(folder)
             elif step := self._next_file():
                 yield from step
@@ -124,27 +130,29 @@ class Pass:
                 self._plan.gone(folder)
                 return
             self.screen.disturbed.discard(folder)
-            listing = Listing(self.tree.number, folder, fd, look=False)
+            listing = Listing(self.tree.number, folder, fd, WHOLE if self.everything else 0)
             for record in listing.parts():
+                if not self._is_known(folder):
+                    break
                 self._put(record)
-                if attempt < REBUILDS_MAX:
+                if record.flags & LAST:
+                    self._listed(folder, listing)
+                elif attempt < REBUILDS_MAX:
                     yield GO_ON
                     if folder in self.screen.disturbed:
                         break
-            else:
-                self._listed(folder, listing)
-                return
             listing.close()
+            if folder not in self.screen.disturbed:
+                return
 
     def _listed(self, folder: int, listing: Listing) -> None:
         self._plan.listed(folder)
         self._folders.add(folder)
-        earlier = self._listings.pop(folder, None)
-        if earlier is not None:
-            earlier.close()
-        self._listings[folder] = listing
+        self._listings.setdefault(folder, deque()).append(listing)
         if self.everything:
             self._plan_contents(listing)
+        else:
+            self._plan_marked(listing)
 
     def _plan_contents(self, listing: Listing) -> None:
         for entry, handle in listing.met:
@@ -157,11 +165,20 @@ class Pass:
                 self._listed_files += 1
                 self._plan.compare(entry.node)
 
+    def _plan_marked(self, listing: Listing) -> None:
+        """What was made, moved or linked may be another file than the one that has its name at the peer."""
+        for entry, handle in listing.met:
+            if entry.is_file and entry.size and self._candidates.is_marked(entry.node):
+                self._names.meet(entry.node, handle)
+                self._names.places.setdefault(entry.node, (listing.folder, entry.name))
+                self._plan.compare(entry.node)
+
     def _take_listed(self, record: Record) -> None:
         outcome = Outcome.unpack(bytes(record.payload))
-        listing = self._listings.pop(record.node, None)
-        if listing is None:
-            return
+        waiting = self._listings[record.node]
+        listing = waiting.popleft()
+        if not waiting:
+            del self._listings[record.node]
         met = {entry.node: (entry, handle) for entry, handle in listing.met}
         for node in (*outcome.new_folders, *outcome.new_files):
             entry, handle = met[node]
@@ -169,8 +186,10 @@ class Pass:
             if entry.is_file:
                 self._names.places.setdefault(node, (record.node, entry.name))
                 self._listed_bytes += entry.size
-        self._plan.answered(record.node, outcome.new_folders, outcome.new_files)
-        listing.close()
+        self._candidates.found_empty(
+            [met[node][0] for node in (*outcome.new_folders, *outcome.new_files)],
+            lambda: self._plan.answered(record.node, outcome.new_folders, outcome.new_files),
+        )
 
     # -- content -------------------------------------------------------------------------------------------------------
 
@@ -180,40 +199,42 @@ class Pass:
             found = self._plan.next_file()
             assert found is not None
             node, chunks = found
-            if node in self._files or not self._can_be_introduced(node):
+            if node in self._files or not self._can_be_reached(node):
                 self._plan.compare(node, chunks)
                 continue
             return self._compare(node, chunks)
         return None
 
-    def _can_be_introduced(self, node: int) -> bool:
-        if node in self.tree.nodes:
-            return self.screen.knows(node) or self.tree.is_orphan(node)
-        folder = self._names.places.get(node, (ROOT, b""))[0]
-        return self._plan.is_settled(self._above(folder))
-
-    def _above(self, folder: int) -> Iterator[int]:
-        """A folder and what is above it, as far as anyone has been there."""
-        yield folder
-        known = self.tree.nodes.get(folder)
-        while known is not None and known.parent is not None:
-            known = known.parent
-            yield known.id
+    def _can_be_reached(self, node: int) -> bool:
+        """Whether the peer has the way to it. What is gone is dealt with when it is tried."""
+        if node in self.tree.bound or self.tree.is_orphan(node):
+            return True
+        try:
+            return self._plan.is_settled(self._names.above(node))
+        except (OSError, LookupError):
+            return True
 
     def _compare(self, node: int, chunks: set[int] | None) -> Iterator[bool]:
         try:
-            records = self._names.introduce(node)
             fd = self._names.open(node, _READ_FILE)
         except (OSError, LookupError):
             self._gone(node)
             return
-        self._put_all(records)
+        if not self._is_known(node):
+            exists = os.fstat(fd).st_nlink > 0
+            os.close(fd)
+            if exists and (yield from self._candidates.find(node)):
+                self._plan.compare(node, chunks)
+            else:
+                self._gone(node)
+            return
         comparison = FileComparison(self.tree.number, node, fd, chunks, self._buffer)
         self._files[node] = comparison
         if not self.everything:
             self._put_attributes(node, fd)
         for record in comparison.questions():
             if not comparison.exists or not self._is_known(node):
+                comparison.give_up()
                 break
             self._put(record)
             self.done_bytes += BLOCK_BYTES
@@ -243,7 +264,7 @@ class Pass:
         for comparison in list(self._files.values()):
             for record in comparison.sendings():
                 if not comparison.exists or not self._is_known(comparison.node):
-                    comparison.wanted.clear()
+                    comparison.give_up()
                     break
                 self._put(record)
                 yield GO_ON
@@ -254,7 +275,9 @@ class Pass:
             return
         node = comparison.node
         del self._files[node]
-        if comparison.repaired and comparison.exists and self._is_known(node):
+        if comparison.exists and (comparison.lost or (comparison.repaired and not self._is_known(node))):
+            self._plan.compare(node)
+        elif comparison.exists and comparison.repaired:
             fd = self._names.open(node, _READ_FILE)
             self._put_attributes(node, fd)
             os.close(fd)
@@ -271,13 +294,13 @@ class Pass:
 
     def _settle_folders(self) -> Iterator[bool]:
         """Folders' own attributes and times, which every repair inside them has changed."""
-        self._folders.add(ROOT)
-        for folder in self._folders:
+        folders, self._folders = {*self._folders, ROOT}, set()
+        for folder in folders:
             try:
                 fd = self._names.open(folder, READ_FOLDER)
             except (OSError, KeyError):
                 continue  # it was removed meanwhile
-            if os.fstat(fd).st_nlink > 0:
+            if os.fstat(fd).st_nlink > 0 and self._is_known(folder):
                 self._put_attributes(folder, fd)
             os.close(fd)
             yield GO_ON

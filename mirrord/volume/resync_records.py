@@ -19,6 +19,9 @@ KEEP = 16
 BASE = 32
 """CHECKPOINT: both sides are equal; forget the journal, and count from the payload's base."""
 
+WHOLE = 64
+"""LISTING: every file in it is going to be compared, in this resync or in another one if this is cut off."""
+
 LENGTH = struct.Struct("<Q")
 _CANDIDATE = struct.Struct("<BHI")
 _MADE = struct.Struct("<II")

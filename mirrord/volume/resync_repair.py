@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 
 from mirrord.volume import syscalls
@@ -56,11 +56,15 @@ class Hints:
 class Repair:
     """Listings of one tree. `keeper`: what differs is kept before it goes; None: it is not."""
 
-    def __init__(self, tree: FollowedTree, staging: Staging, hints: Hints, keeper: Keeper | None) -> None:
+    def __init__(
+        self, tree: FollowedTree, staging: Staging, hints: Hints, keeper: Keeper | None, marked: Container[int]
+    ) -> None:
+        """marked: inode numbers of ours that were changed here while the peer was not told."""
         self._tree = tree
         self._staging = staging
         self._hints = hints
         self._keeper = keeper
+        self._marked = marked
         self._names: dict[int, set[bytes]] = {}
         """Folder whose listing has begun -> the names in it so far."""
         self._made: dict[int, tuple[list[int], list[int]]] = {}
@@ -69,12 +73,12 @@ class Repair:
         self._names[folder] = set()
         self._made.setdefault(folder, ([], []))
 
-    def entries(self, folder: int, entries: Iterable[Entry]) -> None:
-        """A part of the listing. Raises OSError."""
+    def entries(self, folder: int, entries: Iterable[Entry], *, whole: bool) -> None:
+        """A part of the listing; whole: content is compared anyway. Raises OSError."""
         fd = self._tree.descriptor(folder)
         for entry in entries:
             self._names[folder].add(entry.name)
-            if self._put_right(fd, entry):
+            if self._put_right(fd, entry, whole=whole):
                 self._made[folder][not entry.is_folder].append(entry.node)
 
     def end(self, folder: int) -> Outcome:
@@ -94,8 +98,8 @@ class Repair:
             os.truncate(path, wanted.size)
         _make_path_right(path, wanted, follow=True, times=True)
 
-    def _put_right(self, fd: int, wanted: Entry) -> bool:
-        """Whether the thing was made anew."""
+    def _put_right(self, fd: int, wanted: Entry, *, whole: bool) -> bool:
+        """Whether the thing was made anew, or may have any content."""
         have = _look(fd, wanted.name)
         handle = syscalls.handle_of(fd, wanted.name) if have else b""
         chosen = self._choose(wanted, have, handle)
@@ -112,12 +116,20 @@ class Repair:
                 self._bring(chosen, fd, wanted)
             elif have and self._keeper and have.is_file and not have.alike(wanted):
                 self._keeper.copy(fd, wanted.name, self._path(fd, wanted.name))
-            new = False
+            new = have is not None and chosen == handle and self._may_be_another(fd, have, wanted)
         self._hints.taken(wanted.node)
         if self._tree.known(wanted.node, wanted.mode >> 12) != chosen:
             self._tree.adopt(wanted.node, chosen, wanted.mode >> 12)
-        _make_name_right(fd, wanted)
+        _make_name_right(fd, wanted, sized=whole or not new)
         return new
+
+    def _may_be_another(self, fd: int, have: Entry, wanted: Entry) -> bool:
+        """What was made or moved here since both were equal may have holes where the other one has data, and nobody
+        marked those; and what is empty may have been made by a resync that was cut off."""
+        if have.is_folder:
+            with os.scandir(b"/proc/self/fd/%d/%s" % (fd, wanted.name)) as entries:
+                return next(entries, None) is None
+        return have.is_file and (have.node in self._marked or have.size == 0 < wanted.size)
 
     def _choose(self, wanted: Entry, have: Entry | None, handle: bytes) -> bytes | None:
         """The handle of the object of ours that is to have the name; None: there is none."""
@@ -197,13 +209,14 @@ def path_in(root_fd: int, fd: int) -> bytes:
     return path[len(root) :].strip(b"/")
 
 
-def _make_name_right(folder_fd: int, wanted: Entry) -> None:
+def _make_name_right(folder_fd: int, wanted: Entry, *, sized: bool) -> None:
+    """Not `sized`: a file stays empty until the primary's journal knows that it is to be filled."""
     have = read_entry(folder_fd, wanted.name)
     wrong = differences(have, wanted)
     if not wrong:
         return
     path = b"/proc/self/fd/%d/%s" % (folder_fd, wanted.name)
-    if "size" in wrong:
+    if "size" in wrong and sized:
         os.truncate(path, wanted.size)
     _make_path_right(path, wanted, follow=False, times=not wanted.is_folder)
 

@@ -30,6 +30,8 @@ class Screen:
     def passes(self, record: Record) -> bool:
         """Whether the record can be sent. It was carried out here already, unless it is a WRITE."""
         if self._can_be_sent(record):
+            if record.kind == Kind.MAKE and self._tree.node(record.offset).kind == DIRECTORY:
+                self._plan.made(record.offset)
             return True
         self._leave_to_the_plan(record)
         return False

@@ -85,9 +85,12 @@ class ServedTree(Tree):
         self.aliases.pop(node.id, None)
         self.privileged.discard(node.id)
         self.unsettled.pop(node.id, None)
-        if node.id in self.bound:
-            self.bound.discard(node.id)
-            self.gone.append(node.id)
+        self._unbind(node.id)
+
+    def _unbind(self, node: int) -> None:
+        if node in self.bound:
+            self.bound.discard(node)
+            self.gone.append(node)
 
     # -- names ---------------------------------------------------------------------------------------------------------
 
@@ -198,10 +201,11 @@ class ServedTree(Tree):
         return node, last
 
     def lost(self, node: Node, folder: int, name: bytes, *, last: bool) -> None:
-        """The name is gone; after its last one a node is an orphan, whose times concern nobody."""
+        """The name is gone; after its last one a node is an orphan, which concerns the peer no more."""
         if last:
             self.keep(node.id)
             self.unsettled.pop(node.id, None)
+            self._unbind(node.id)
         self.displace(node, self.nodes[folder], name)
 
     def moved(self, node: Node | None, old_folder: int, old: bytes, new_folder: int, new: bytes) -> None:

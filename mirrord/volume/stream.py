@@ -7,6 +7,8 @@ peer costs a bounded amount of memory and in the end slows down whoever feeds th
 
 from __future__ import annotations
 
+import mmap
+import struct
 from collections import deque
 from collections.abc import Callable
 
@@ -30,6 +32,10 @@ assert PAYLOAD_BYTES_MAX + HEADER.size <= RECEIVE_BYTES
 Take = Callable[[int, int, int, int, int, int, memoryview], None]
 """Takes kind, tree, flags, seq, node id, offset and payload; the payload is gone when it returns. May raise
 StreamError."""
+
+
+CANNOT = (OSError, LookupError, ValueError, struct.error)
+"""What carrying out a record may raise, if the disk refuses or the record makes no sense here."""
 
 
 class StreamError(Exception):
@@ -59,12 +65,14 @@ class Stream:
         self._room = room
         self._broken = broken
         self._gathered: list[Buffer] = []
+        self._gathered_bytes = 0
         self._unsent: deque[memoryview] = deque()
         self.unsent_bytes = 0
-        self._received = memoryview(bytearray(RECEIVE_BYTES))
+        self._received = memoryview(mmap.mmap(-1, RECEIVE_BYTES))  # memory only as far as it is used
         self._have = 0
         self._closed = False
-        self._parting = ""
+        self.parting = ""
+        """Why this end takes nothing any more, and waits for the other one to close."""
         self._fd = channel.fileno()
         loop.watch(self._fd, self._receive)
 
@@ -76,6 +84,7 @@ class Stream:
     def gather(self, header: bytes, payload: Buffer) -> None:
         """A record that is to leave with the next `flush`. The payload must stay as it is until then."""
         self._gathered.append(header)
+        self._gathered_bytes += HEADER.size + len(payload)
         if payload:
             self._gathered.append(payload)
 
@@ -84,7 +93,7 @@ class Stream:
         gathered = self._gathered
         if not gathered:
             return
-        self._gathered = []
+        total, self._gathered, self._gathered_bytes = self._gathered_bytes, [], 0
         if self._closed:
             return
         sent = 0
@@ -97,7 +106,8 @@ class Stream:
                 self._break(f"the link has failed ({error.strerror})")
                 return
             self.sent_bytes += sent
-        self._keep(gathered, sent)
+        if sent < total:
+            self._keep(gathered, sent)
 
     def close(self) -> None:
         """Ends the link; `broken` is not called."""
@@ -111,8 +121,8 @@ class Stream:
     def part(self, reason: str) -> None:
         """Takes nothing any more, and ends the link for this reason when the peer has, which was told why: closing it
         before would make the kernel throw away what the peer has not read yet (RFC 2525, 2.17)."""
-        if not self._parting:
-            self._parting = reason
+        if not self.parting:
+            self.parting = reason
             self._loop.after(PARTING_S, lambda: self._break(reason))
 
     def _keep(self, gathered: list[Buffer], sent: int) -> None:
@@ -170,9 +180,9 @@ class Stream:
             self._break(f"the link has failed ({error.strerror})")
             return False
         if not count:
-            self._break(self._parting or "the peer has ended the link")
+            self._break(self.parting or "the peer has ended the link")
             return False
-        if self._parting:
+        if self.parting:
             return True
         self._have += count
         try:
@@ -184,7 +194,7 @@ class Stream:
 
     def _take_whole_ones(self) -> None:
         received, have, position, header_bytes = self._received, self._have, 0, HEADER.size
-        while have - position >= header_bytes and not (self._closed or self._parting):
+        while have - position >= header_bytes and not (self._closed or self.parting):
             size, kind, tree, flags, seq, node, offset = HEADER.unpack_from(received, position)
             if size > PAYLOAD_BYTES_MAX:
                 raise StreamError(f"the peer's record of {size} bytes is longer than any of ours")
@@ -202,3 +212,8 @@ class Stream:
             self.close()
             self._broken(reason)
 
+
+
+def said(error: Exception) -> str:
+    """Why a record could not be carried out."""
+    return str(getattr(error, "strerror", None) or error)

@@ -17,8 +17,8 @@ AT_RECURSIVE = 0x8000
 UTIME_NOW = (1 << 30) - 1
 UTIME_OMIT = (1 << 30) - 2
 
+_NS = 1_000_000_000
 _STATX_BASIC_AND_BTIME = 0xFFF
-_STATX_DONT_SYNC = 0x4000
 _STATX = struct.Struct("<IIQIIIHxxQQQQqIxxxxqIxxxxqIxxxxqIxxxxIIII")
 _StatxBuffer = ctypes.c_char * 256
 
@@ -88,6 +88,11 @@ class Attributes(NamedTuple):
     dev_major: int
     dev_minor: int
 
+    @property
+    def times(self) -> tuple[int, int]:
+        """atime and mtime in ns since 1970."""
+        return self.atime_s * _NS + self.atime_ns, self.mtime_s * _NS + self.mtime_ns
+
 
 def statx(folder: int, name: bytes = b"") -> Attributes:
     """Of a name in a folder, not following a symbolic link; of the descriptor itself if there is no name."""
@@ -143,6 +148,11 @@ def rename(old_folder: int, old: bytes, new_folder: int, new: bytes, flags: int)
 def link(descriptor: int, folder: int, name: bytes) -> None:
     """Give the object of a descriptor another name."""
     _linkat(descriptor, b"", folder, name, AT_EMPTY_PATH)
+
+
+def stamp(descriptor: int, atime_ns: int, mtime_ns: int) -> None:
+    """Set both times, in ns since 1970."""
+    set_times(descriptor, divmod(atime_ns, _NS), divmod(mtime_ns, _NS))
 
 
 def set_times(descriptor: int, atime: tuple[int, int], mtime: tuple[int, int]) -> None:

@@ -18,6 +18,7 @@ from mirrord.orders import (
     GoAlone,
     Hold,
     Lead,
+    LocalFault,
     Opened,
     Order,
     Quit,
@@ -82,7 +83,7 @@ class Volume:
         """Say what was found, and begin to live."""
         self._parent = parent
         self._tell(Opened(all(place.is_empty() for place in self._places), self._journal.unclean))
-        self._loop.every(ALIVE_INTERVAL_S, lambda: self._tell(Alive(self._figures())))
+        self._loop.every(ALIVE_INTERVAL_S, self._give_sign_of_life)
         self._loop.every(SETTLE_INTERVAL_S, lambda: self._primary.settle_times())
 
     def orphaned(self) -> None:
@@ -196,6 +197,11 @@ class Volume:
 
     def _tell(self, report: Report) -> None:
         self._parent.report(report)
+
+    def _give_sign_of_life(self) -> None:
+        self._tell(Alive(self._figures()))
+        if self._journal.failure:
+            self._tell(LocalFault(self._journal.failure))
 
     def _figures(self) -> dict[str, object]:
         return {**self._primary.figures(), "zones": self._journal.zones}

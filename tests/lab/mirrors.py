@@ -9,6 +9,7 @@ from pathlib import Path
 from signal import SIGCONT
 from typing import Self
 
+from lab.errors import LabError
 from lab.mirror import NODES, MirrorLab
 from lab.waiting import until
 from tests.posix.ledger import Ledger
@@ -23,6 +24,7 @@ class Recording:
     def __init__(self, lab: MirrorLab, ledger: Ledger, node: str, directory: str = DATA, workers: int = 3) -> None:
         command = [sys.executable, "-m", "tests.posix.recorder", directory, "--seconds=600", f"--workers={workers}"]
         self.ledger = ledger
+        self._lab = lab
         self._before = ledger.acknowledged
         self._child = lab.popen(node, *command, f"--first={ledger.last + 1}", stdout=subprocess.PIPE)
         self._reader = threading.Thread(target=self._read)
@@ -46,7 +48,10 @@ class Recording:
     def wait_more(self, operations: int, timeout_s: float = 30.0) -> None:
         """Wait until so many further operations are acknowledged."""
         wanted = self.ledger.acknowledged + operations
-        until(lambda: self.ledger.acknowledged >= wanted, f"{operations} acknowledged operations", timeout_s)
+        try:
+            until(lambda: self.ledger.acknowledged >= wanted, f"{operations} acknowledged operations", timeout_s)
+        except LabError as error:
+            raise LabError(f"{error}; ended by {self.ledger.ended}\n{self._lab.account()}") from None
 
     def _read(self) -> None:
         assert self._child.stdout is not None

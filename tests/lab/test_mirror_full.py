@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from lab.errors import LabError
 from lab.mirror import MirrorLab, plain
 from tests.lab.mirrors import DATA, fill, other, restore, wait_equal
 from tests.lab.test_topology import name
@@ -41,9 +42,21 @@ def test_the_peers_disk_is_full_it_leaves_and_the_application_sees_nothing(lab: 
     fill(lab, other(serving), leave_bytes=4 << 20)
     assert write(lab, serving, "big", 40) == ""
     lab.wait(serving, role="ALONE", readiness="ready")
-    assert lab.status(other(serving))["role"] != "PRIM"
     lab.exec(other(serving), "rm", "-f", "/srv/filler", "/srv/filler2")
     assert lab.wait_pair() == serving
+
+
+def test_who_left_for_its_full_disk_is_outdated_and_is_not_promoted_unforced(lab: MirrorLab) -> None:
+    serving = lab.serving()[0]
+    outdated = other(serving)
+    fill(lab, outdated, leave_bytes=4 << 20)
+    assert write(lab, serving, "big", 40) == ""
+    lab.wait(serving, role="ALONE", readiness="ready")
+    lab.kill(serving)
+    lab.wait(outdated, role="WAIT", condition="outdated")
+    with pytest.raises(LabError, match="outdated"):
+        lab.farmctl(outdated, "promote")
+    assert lab.status(outdated)["role"] == "WAIT"
 
 
 def test_the_local_disk_is_full_the_application_is_told_and_both_are_equal(lab: MirrorLab) -> None:

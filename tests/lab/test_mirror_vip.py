@@ -142,6 +142,7 @@ def traces(lab: Lab, node: str) -> list[str]:
 def test_everybody_reaches_the_node_that_serves(network: Lab, mode: str, vip: str) -> None:
     with pair(network, mode, vip) as (one, two):
         assert asked(network, LAN, vip, timeout_s=0.3) == ""
+        assert not any(has(network, node, vip) for node in ("n1", "n2"))
         for serving, other in ((one, two), (two, one), (one, two)):
             other.tell("down")
             serving.tell("up")
@@ -149,6 +150,20 @@ def test_everybody_reaches_the_node_that_serves(network: Lab, mode: str, vip: st
                 wait_answer(network, place, vip, serving.node)
             assert has(network, serving.node, vip)
             assert not has(network, other.node, vip)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_node_that_serves_no_more_answers_no_more(network: Lab, mode: str) -> None:
+    with pair(network, mode, VIP4, VIP6) as (one, _):
+        one.tell("up")
+        wait_answer(network, LAN, VIP4, "n1")
+        one.tell("down")
+        assert not has(network, "n1", VIP4)
+        assert not has(network, "n1", VIP6)
+        if mode == "vmac":  # nor would its kernel see a packet
+            before = one.tell("say")["counters"]["drop_fenced"]
+            assert asked(network, LAN, VIP4, timeout_s=0.3) == ""
+            assert one.tell("say")["counters"]["drop_fenced"] > before
 
 
 @pytest.mark.parametrize("vip", [VIP4, VIP6])

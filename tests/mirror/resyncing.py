@@ -26,7 +26,7 @@ from mirrord.volume.records import LENGTH, OWNED, STAMPED, Kind, Made, Record
 from mirrord.volume.resync import Resync
 from mirrord.volume.resync_follow import ResyncFollower
 from mirrord.volume.served_tree import ServedTree
-from mirrord.volume.tree import ROOT
+from mirrord.volume.tree import FILE, ROOT
 
 NS = 1_000_000_000
 PATIENCE_S = 30
@@ -80,6 +80,8 @@ class Primary:
 
     def write(self, path: str, content: bytes, offset: int = 0) -> None:
         node = self.find(path)
+        if self.tree.nodes[node].kind != FILE:
+            raise IsADirectoryError(path)
         self.admit(node, offset, len(content))
         self.send(Record(Kind.WRITE, 0, node, offset, 0, content))
         self.tree.write(node, memoryview(content), offset)
@@ -87,7 +89,8 @@ class Primary:
 
     def truncate(self, path: str, size: int) -> None:
         node = self.find(path)
-        self.admit(node, size, 1)
+        old = self.tree.attributes(node).size
+        self.admit(node, min(size, old), abs(old - size))
         self.admit(node)
         os.ftruncate(self.tree.descriptor(node), size)
         self.changed(Record(Kind.TRUNCATE, 0, node, size), node)
@@ -130,9 +133,11 @@ class Primary:
     def rename(self, old_path: str, new_path: str, flags: int = 0) -> None:
         old_folder, old = self.place(old_path)
         folder, new = self.place(new_path)
-        self.admit(old_folder)
-        self.admit(folder)
-        moving, _ = self.tree.named(old_folder, old)
+        moving, found = self.tree.named(old_folder, old)
+        for node in (old_folder, folder, found.ino):
+            self.admit(node)
+        if flags & 2:
+            self.admit(self.tree.named(folder, new)[1].ino)
         try:
             victim, last = self.tree.victim(folder, new)
         except FileNotFoundError:
@@ -210,6 +215,7 @@ class Primary:
 
     def forget_all(self) -> None:
         """The kernel drops all that it knows."""
+        self.settle_times()
         for node in [node for node in self.tree.nodes.values() if node.id != ROOT]:
             while node.id in self.tree.nodes and self.tree.nodes[node.id] is node:
                 bound = node.id in self.tree.bound

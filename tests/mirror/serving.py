@@ -10,6 +10,7 @@ import os
 import select
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,7 +95,7 @@ class AtOnce:
 
 
 def serve(directory: str, peer: str) -> None:
-    """Until the mount is gone or stdin ends."""
+    """Until the mount is gone or stdin ends; each line there is answered with the number of known nodes."""
     os.umask(0)
     keep_capabilities()
     tree = ServedTree(0, fuse_mount.open_root(directory))
@@ -107,12 +108,17 @@ def serve(directory: str, peer: str) -> None:
     poll.register(sys.stdin, select.POLLIN)
     buffer = bytearray(REQUEST_BYTES_MAX)
     view = memoryview(buffer)
+    settled = time.monotonic()
     while True:
         ready = dict(poll.poll(200))
-        if not ready:
+        if time.monotonic() > settled + 0.2:
+            settled = time.monotonic()
             capture.settle()
         if sys.stdin.fileno() in ready:
-            break
+            if not sys.stdin.readline():
+                break
+            print(len(tree.nodes), flush=True)
+            continue
         try:
             size = os.readv(device, [buffer])
         except BlockingIOError:
@@ -122,6 +128,15 @@ def serve(directory: str, peer: str) -> None:
         capture.handle(view[:size])
     capture.settle()
     fuse_mount.withdraw(directory)
+
+
+def nodes_known(child: subprocess.Popen[str]) -> int:
+    """How many nodes the process that serves knows."""
+    assert child.stdin is not None
+    assert child.stdout is not None
+    child.stdin.write("?\n")
+    child.stdin.flush()
+    return int(child.stdout.readline())
 
 
 @contextlib.contextmanager

@@ -103,7 +103,7 @@ def test_one_that_dies_is_told_of_and_started_anew(lock: Lock) -> None:
         first = seen.volume.pid
         os.kill(first, signal.SIGKILL)
         await seen.opened(times=2)
-        assert seen.ends == ["the volume has ended"]
+        assert seen.ends == ["its process has ended"]
         assert seen.volume.pid != first
         seen.volume.order(Cover())
         await seen.until(lambda: isinstance(seen.reports[-1], Done), "an answer of the new one")
@@ -128,7 +128,7 @@ def test_one_that_refuses_says_why_and_is_tried_again_later(lock: Lock, monkeypa
     async def act(seen: Seen) -> None:
         refused = Refused("the directory is a file")
         await seen.until(lambda: seen.reports.count(refused) == 2, "a second try")
-        assert seen.ends == ["the volume has ended"]
+        assert seen.ends == ["its process has ended"]
 
     run("refuse", lock, act)
 
@@ -138,7 +138,7 @@ def test_one_that_does_not_open_is_replaced(lock: Lock, monkeypatch: pytest.Monk
 
     async def act(seen: Seen) -> None:
         await seen.until(lambda: bool(seen.ends), "it to be replaced")
-        assert seen.ends[0] == "the volume did not open the directories within 0.2 s"
+        assert seen.ends[0] == "it did not open the directories within 0.2 s"
 
     run("mute", lock, act)
 
@@ -146,12 +146,14 @@ def test_one_that_does_not_open_is_replaced(lock: Lock, monkeypatch: pytest.Monk
 def test_one_that_talks_nonsense_is_replaced(lock: Lock) -> None:
     async def act(seen: Seen) -> None:
         await seen.until(lambda: bool(seen.ends), "it to be replaced")
-        assert seen.ends[0] == "the volume was not understood"
+        assert seen.ends[0] == "it was not understood"
 
     run("nonsense", lock, act)
 
 
-def test_one_that_floods_leaves_the_loop_its_time(lock: Lock) -> None:
+def test_one_that_floods_leaves_the_loop_its_time(lock: Lock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child, "END_WITHIN_S", 0.2)
+
     async def act(seen: Seen) -> None:
         await seen.opened()
         late_s = []
@@ -190,7 +192,8 @@ def orphan(behaviour: str, folder: Path) -> int:
     assert daemon.stdout is not None
     pid = int(daemon.stdout.readline())
     daemon.kill()
-    daemon.communicate()
+    daemon.wait()
+    daemon.stdout.close()  # its volume may have it, too
     return pid
 
 

@@ -18,7 +18,19 @@ from typing import Any, TypeVar
 from lab.waiting import until
 from mirrord import orders
 from mirrord.orders import (
-    Alive, Cover, Done, Follow, GoAlone, InSync, Lead, Linked, Open, Opened, Order, Quit, Report, Serve,
+    Alive,
+    Cover,
+    Done,
+    Follow,
+    GoAlone,
+    InSync,
+    Lead,
+    Linked,
+    Open,
+    Opened,
+    Order,
+    Report,
+    Serve,
 )  # fmt: skip
 
 KEY = "11" * 32
@@ -70,6 +82,9 @@ class VolumeProcess:
             return bool(found)
 
         until(lambda: has_come() or self.ended, f"{kind.__name__} of node {self.opening.node}", WAIT_S)
+        if self.ended:
+            self._listener.join()
+            has_come()
         assert found, f"node {self.opening.node} has ended without {kind.__name__}"
         return found[0]
 
@@ -85,10 +100,15 @@ class VolumeProcess:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
-    def close(self) -> None:
-        """However it is: nothing is left of it."""
+    def close_line(self) -> None:
+        """As if its daemon had died."""
         with contextlib.suppress(OSError):
             self._line.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """However it is: nothing is left of it."""
+        self.process.send_signal(signal.SIGCONT)
+        self.close_line()
         try:
             self.process.wait(5)
         except subprocess.TimeoutExpired:
@@ -118,9 +138,11 @@ class VolumeProcess:
 class Pair:
     """Two volumes over loopback; node 1 serves unless told otherwise."""
 
-    def __init__(self, folder: Path, **options: Any) -> None:
+    def __init__(self, folder: Path, *, per_node: dict[int, dict[str, Any]] | None = None, **options: Any) -> None:
+        """options: fields of Open, of both nodes or of one."""
         self._folder = folder
         self._options = options
+        self._per_node = per_node or {}
         self._port = next(_ports)
         self._keep: list[VolumeProcess] = []
         self.first = self.start(1)
@@ -128,14 +150,15 @@ class Pair:
 
     def opening(self, node: int) -> Open:
         own = self._folder / f"node{node}"
-        (own / "data").mkdir(parents=True, exist_ok=True)
-        (own / "state").mkdir(exist_ok=True)
+        if not own.is_dir() or not (own / "state").is_dir():
+            (own / "data").mkdir(parents=True)  # not looked at later, when a dead mount may be over it
+            (own / "state").mkdir()
         addresses = {1: "127.0.0.1", 2: "127.0.0.2"}
         opening = Open(
             "db", node, [str(own / "data")], str(own / "state"), "applied", [KEY], [addresses[node]], 3 - node,
             [addresses[3 - node]], self._port,
         )  # fmt: skip
-        return replace(opening, **self._options)
+        return replace(opening, **self._options, **self._per_node.get(node, {}))
 
     def start(self, node: int) -> VolumeProcess:
         volume = VolumeProcess(self.opening(node))
@@ -183,6 +206,6 @@ def equal(here: Path, there: Path) -> Callable[[], bool]:
     return lambda: files(here) == files(there)
 
 
-def quit_both(both: Pair) -> None:
-    for volume in (both.first, both.second):
-        volume.order(Quit())
+def change_places(both: Pair) -> None:
+    """The follower serves from here on."""
+    both.first, both.second = both.second, both.first

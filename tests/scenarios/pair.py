@@ -1,7 +1,7 @@
 """A mirror on a stage: commands in, what happens out, as the transcripts in mirror/ have it.
 
-The cores are real; networks, disks, volumes, applications and the witness are those of the simulation. M1, M2 and M4 are
-watched all the time.
+The cores are real; networks, disks, volumes, applications and the witness are those of the simulation. M1, M2 and M4
+are watched all the time.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from mirrord.core.events import (
     Broadcast,
     Command,
     Event,
+    Note,
     Promote,
     Resync,
     Start,
@@ -60,10 +61,9 @@ class WatchedMirror(Mirror):
                 self.tell(node, f"> {'kills' if force else 'stops'} the application")
             case Command(order) if not isinstance(order, Cover):
                 self.tell(node, f"> volume: {in_words(order)}")
-        before = len(self.log)
+            case Note(text):
+                self.tell(node, text)
         super().execute(node, action)
-        for line in self.log[before:]:
-            self.tell(node, line.split("  ", 2)[2])
 
     def resync_ns(self) -> int:
         return self.slow_resync_ms * MS or super().resync_ns()
@@ -212,7 +212,7 @@ class Stage:
         del self.lines[seen:]
 
     def _do_status(self) -> None:
-        self.lines.append("node  role    ready      data      generation  in sync  address  acknowledged writes missing")
+        self.lines.append("node  role    ready      data      generation  in sync  address  writes missing")
         for node in self.mirror.nodes.values():
             self.lines.append(f"n{node.id}    {self._standing(node)}")
 

@@ -57,7 +57,9 @@ def _torment_and_rest(mirror: Mirror) -> None:
         assert undecided(mirror), "the mirror does not come to rest"
         assert not mirror.order(1, Promote(force=True)), "an operator cannot decide"
         assert mirror.step_until(lambda: at_rest(mirror), RECOVERY_MS_MAX), "the mirror does not come to rest"
+    told = len(mirror.acknowledged)
     mirror.run_for(REST_MS)  # in which the preferred node may get its place back
+    assert len(mirror.acknowledged) > told, "the node that serves acknowledges nothing"
     assert mirror.step_until(lambda: at_rest(mirror), 2000), "the mirror does not stay at rest"
     for node in mirror.nodes.values():
         missing = mirror.acknowledged.keys() - node.data

@@ -55,7 +55,8 @@ class Invariants:
             return
         for node in (first, second):
             in_sync = node.core is not None and node.core.role is Role.PRIM
-            assert not in_sync or node.awake_ns <= node.heard_ns, f"M1: clients reach both nodes; n{node.id} stood still"
+            slept = node.awake_ns > node.heard_ns
+            assert not in_sync or not slept, f"M1: clients reach both nodes; n{node.id} stood still"
         if mirror.now - self._touch_ns <= excluded_ns:
             together_ns = mirror.now - self._reunited_ns
             assert together_ns <= GRACE_NS, "M1: clients reach both nodes"
@@ -134,6 +135,8 @@ def undecided(mirror: Mirror) -> bool:
     """Whether an operator must say whose data counts: what is on the disks of two nodes that wait does not tell."""
     cores = [node.core for node in mirror.nodes.values() if node.core is not None]
     if len(cores) < 2 or any(core.role is not Role.WAIT or core.machine.writing is not None for core in cores):
+        return False
+    if any(core.machine.volume.opened is None for core in cores):
         return False
     first, second = cores
     return "promote the node whose data is right" in first.verdict(second.word()).why

@@ -17,7 +17,7 @@ def figures(writes_s: float = 4200.0, bytes_s: float = 17_200_000.0, **changes: 
     return {
         "writes_s": writes_s,
         "bytes_s": bytes_s,
-        "latency_ms": {"p50": 0.128, "p99": 0.512, "histogram": {"0.128": 900, "0.256": 80, "0.512": 20}},
+        "latency_ms": {"p50": 0.128, "p99": 0.512, "histogram": {"0.128": 900, "0.256": 80, "0.512": 19, "2097.15": 1}},
         "in_flight": 2,
         "held": 0,
         "zones": 118,

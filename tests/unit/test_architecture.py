@@ -50,6 +50,14 @@ def test_the_core_knows_nothing_of_the_outside_world(path: Path) -> None:
         assert not within(module, "farmd") or within(module, "farmd.core"), f"{name(path)} imports {module}"
 
 
+@pytest.mark.parametrize("path", sources("mirrord/core"), ids=name)
+def test_the_core_of_a_mirror_knows_a_farms_core_and_its_own_orders(path: Path) -> None:
+    for module in imported(path):
+        assert not within(module, *OUTSIDE_WORLD), f"{name(path)} imports {module}"
+        inside = within(module, "farmd.core", "mirrord.core", "mirrord.orders")
+        assert inside or not within(module, "farmd", "mirrord"), f"{name(path)} imports {module}"
+
+
 @pytest.mark.parametrize("path", sources("farmd/kit"), ids=name)
 def test_the_kit_knows_nothing_above_it(path: Path) -> None:
     for module in imported(path):

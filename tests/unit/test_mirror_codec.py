@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import time
@@ -96,10 +97,8 @@ def test_a_part_of_it_makes_no_sense(size: int) -> None:
 
 @given(st.binary(max_size=200))
 def test_other_bytes_are_refused_or_understood_and_nothing_else(payload: bytes) -> None:
-    try:
+    with contextlib.suppress(Malformed):
         codec.unpack(Frame(1, 1, 1, b"\x01" + payload))
-    except Malformed:
-        pass
 
 
 def free_port() -> int:

@@ -1,0 +1,177 @@
+"""Volumes that are killed, frozen, cut off or out of room: nothing that was acknowledged is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from lab.waiting import until
+from mirrord.orders import (
+    Cut,
+    GoAlone,
+    InSync,
+    LocalFault,
+    Serve,
+    Unlinked,
+    Withdraw,
+)
+from tests.mirror.volumes import Pair, VolumeProcess, change_places, equal, files, pair
+from tests.mirror.writing import Writer, has_everything, small_disk
+
+pytestmark = pytest.mark.needs_root
+
+
+def test_killing_the_secondary_holds_changes_until_the_primary_may_go_alone(linked: Pair) -> None:
+    writer = Writer(linked.first.data / "file")
+    writer.goes_on()
+    linked.second.kill()
+    linked.first.wait(Unlinked)
+    until(lambda: linked.first.figures()["held"] > 0, "a change to be held", 10)
+    held = writer.acknowledged
+    assert has_everything(Path(linked.opening(2).directories[0]) / "file", held)
+    linked.first.obey(GoAlone())
+    writer.goes_on()
+    acknowledged = writer.end()
+    assert has_everything(linked.first.data / "file", acknowledged)
+
+
+def test_killing_the_primary_loses_nothing_that_was_acknowledged(linked: Pair) -> None:
+    for generation in range(2, 6):
+        writer = Writer(linked.first.data / f"file{generation}")
+        writer.goes_on()
+        linked.first.kill()
+        acknowledged = writer.end()
+        linked.second.wait(Unlinked)
+        linked.second.obey(Cut())
+        linked.second.obey(Serve())
+        linked.second.obey(GoAlone())
+        assert has_everything(linked.second.data / f"file{generation}", acknowledged)
+        change_places(linked)
+        linked.second = linked.start(linked.second.opening.node)
+        linked.link(generation)
+        until(equal(linked.first.data, linked.second.data), "both to be equal")
+
+
+def test_a_frozen_secondary_costs_bounded_memory_and_thaws(linked: Pair) -> None:
+    linked.second.process.send_signal(signal.SIGSTOP)
+    threads = [
+        threading.Thread(target=lambda name=name: (linked.first.data / name).write_bytes(os.urandom(8 << 20)))
+        for name in "abcdefgh"
+    ]
+    for thread in threads:
+        thread.start()
+    until(lambda: linked.first.figures()["in_flight"] > 0, "changes to wait", 10)
+    before = resident_kb(linked.first)
+    linked.first.figures()
+    assert resident_kb(linked.first) < min(before + 10_000, 80_000)
+    assert all(thread.is_alive() for thread in threads)
+    linked.second.process.send_signal(signal.SIGCONT)
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
+    assert files(linked.first.data) == files(linked.second.data)
+
+
+def resident_kb(volume: VolumeProcess) -> int:
+    status = Path(f"/proc/{volume.process.pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0])
+
+
+def test_a_thawed_primary_that_was_replaced_acknowledges_nothing(linked: Pair) -> None:
+    writer = Writer(linked.first.data / "file")
+    writer.goes_on()
+    linked.first.process.send_signal(signal.SIGSTOP)
+    linked.second.obey(Cut())
+    acknowledged = writer.acknowledged
+    assert has_everything(linked.second.data / "file", acknowledged)
+    linked.first.process.send_signal(signal.SIGCONT)
+    linked.first.wait(Unlinked)
+    until(lambda: linked.first.figures()["held"] > 0, "the writer to be held", 10)
+    linked.first.order(Withdraw(force=True))
+    assert has_everything(linked.second.data / "file", writer.end())
+
+
+def test_a_relinked_pair_answers_what_was_held(linked: Pair) -> None:
+    writer = Writer(linked.first.data / "file")
+    for generation in range(2, 5):
+        writer.goes_on()
+        linked.second.obey(Cut())
+        linked.first.wait(Unlinked, len(linked.first.reports) - 1)
+        linked.link(generation)
+    writer.goes_on()
+    acknowledged = writer.end()
+    until(equal(linked.first.data, linked.second.data), "both to be equal")
+    assert has_everything(linked.second.data / "file", acknowledged)
+
+
+def test_who_loses_its_daemon_fences_itself(linked: Pair) -> None:
+    fd = os.open(linked.first.data / "file", os.O_RDWR | os.O_CREAT)
+    linked.first.close_line()
+    linked.first.process.wait(10)
+    with pytest.raises(OSError, match="not connected"):
+        os.pwrite(fd, b"too late", 0)
+    with contextlib.suppress(OSError):  # what the kernel keeps of it is lost, as it should be
+        os.close(fd)
+    linked.second.wait(Unlinked)
+
+
+def test_a_full_disk_of_the_peer_makes_it_leave(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "node2"), pair(tmp_path) as both:
+        both.alone()
+        both.link()
+        writing = threading.Thread(target=lambda: (both.first.data / "file").write_bytes(os.urandom(40 << 20)))
+        writing.start()
+        lost = both.first.wait(Unlinked)
+        assert lost.peer_disk
+        assert lost.reason == "the peer could not carry out a change: No space left on device"
+        assert writing.is_alive()
+        both.first.obey(GoAlone())
+        writing.join(30)
+        assert (both.first.data / "file").stat().st_size == 40 << 20
+
+
+def test_a_full_disk_of_our_own_is_the_applications_error_and_makes_no_difference(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "node1"), pair(tmp_path) as both:
+        both.alone()
+        both.link()
+        with pytest.raises(OSError, match="No space left"):
+            (both.first.data / "file").write_bytes(os.urandom(40 << 20))
+        assert not [each for each in both.first.reports if isinstance(each, Unlinked | LocalFault)]
+        assert files(both.first.data) == files(both.second.data)
+
+
+def test_many_kills_at_random_moments(tmp_path: Path) -> None:
+    """VOLUME_KILLS=200 for the long form."""
+    kills = int(os.environ.get("VOLUME_KILLS", "6"))
+    chance = random.Random(kills)
+    with pair(tmp_path) as both:
+        both.alone()
+        both.link()
+        for generation in range(2, 2 + kills):
+            writer = Writer(both.first.data / "file")
+            until(lambda: writer.acknowledged > chance.randrange(1, 2000), "some writes", 20)  # noqa: B023
+            victim = chance.choice([both.first, both.second])
+            victim.kill()
+            survivor = both.second if victim is both.first else both.first
+            survivor.wait(Unlinked, len(survivor.reports) - 1)
+            if victim is both.first:
+                acknowledged = writer.end()
+                survivor.obey(Cut())
+                survivor.obey(Serve())
+                survivor.obey(GoAlone())
+                change_places(both)
+            else:
+                survivor.obey(GoAlone())
+                writer.goes_on()
+                acknowledged = writer.end()
+            assert has_everything(both.first.data / "file", acknowledged), f"generation {generation}"
+            both.second = both.start(victim.opening.node)
+            both.link(generation)
+            until(equal(both.first.data, both.second.data), "both to be equal")
+            assert both.first.wait(InSync)
