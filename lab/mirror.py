@@ -118,6 +118,19 @@ class MirrorLab(Lab):
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
 
+    def promote(self, node: str, *arguments: str, mirror: str | None = None) -> None:
+        """Let a node serve that waits, as soon as it has opened its directories; LabError if it refuses."""
+        until(lambda: self._promoted(node, arguments, mirror), f"{node} to be promoted", 15.0, interval_s=0.1)
+
+    def _promoted(self, node: str, arguments: tuple[str, ...], mirror: str | None) -> bool:
+        try:
+            self.farmctl(node, "promote", *arguments, mirror=mirror)
+        except LabError as error:
+            if "not open yet" in str(error):
+                return False
+            raise
+        return True
+
     # -- looking -------------------------------------------------------------------------------------------------------
 
     @property
@@ -205,7 +218,7 @@ class MirrorLab(Lab):
             self.start(node)
         for mirror in self.mirrors:
             if data_on:
-                self.farmctl(data_on, "promote", mirror=mirror)
+                self.promote(data_on, mirror=mirror)
             self.wait_pair(mirror)
 
     def _furnish(self, there: Machine) -> None:

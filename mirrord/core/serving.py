@@ -63,6 +63,8 @@ def _parted(core: Core, now_ns: int) -> None:
 
 def _without_stream(core: Core, now_ns: int, word: Word) -> bool:
     volume = core.machine.volume
+    if core.ending is not None and core.ending.handover and not volume.mounted:
+        return False  # it has ended it by itself: the peer is about to have the place
     if word.role in (Role.STOP, Role.WAIT) or (volume.stream is None and not core.fresh):
         return True
     return not volume.in_sync and now_ns - core.since_ns >= core.settings.handover_ns

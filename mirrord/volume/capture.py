@@ -173,6 +173,10 @@ def _unknown(capture: Capture, request: Request) -> bytes:
     raise OSError(errno.ENOSYS, "not served")
 
 
+def _no_terminal(capture: Capture, request: Request) -> bytes:
+    raise OSError(errno.ENOTTY, "neither a terminal nor anything else with calls of its own")
+
+
 def _nothing(capture: Capture, request: Request) -> bytes:
     return b""
 
@@ -187,6 +191,7 @@ _OPERATIONS: dict[int, Operation] = {
     Op.RELEASEDIR: _nothing,
     Op.DESTROY: _nothing,
     Op.INTERRUPT: _no_answer,
+    Op.IOCTL: _no_terminal,
     **capture_names.OPERATIONS,
     **capture_attributes.OPERATIONS,
     **capture_contents.OPERATIONS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from mirrord.volume.capture import Capture, Operation
 
 _KEEP = -1
+_END = (1 << 63) - 1
 
 
 class SetAttr(NamedTuple):
@@ -77,8 +79,8 @@ def _setattr(capture: Capture, request: Request) -> bytes | None:
     """Step by step; what was done before a step failed, was done, and the peer is told of it."""
     change = SetAttr._make(SETATTR_IN.unpack_from(request.body))
     tree, node = capture.tree, request.node
-    touched = _resized(tree, node, change.size) if change.valid & SET_SIZE else (node, 0, 0)
-    if not capture.admitted(request, (node, 0, 0), touched):
+    touched = content(tree, node, change.size) if change.valid & SET_SIZE else ()
+    if not capture.admitted(request, (node, 0, 0), *touched):
         return None
     record = None
     for step in _steps(capture, node, change):
@@ -110,10 +112,17 @@ def _steps(capture: Capture, node: int, change: SetAttr) -> Iterator[Callable[[]
         yield partial(_set_times, tree, node, atime, mtime)
 
 
-def _resized(tree: ServedTree, node: int, size: int) -> tuple[int, int, int]:
-    """What a change of size touches: all between the old and the new end."""
-    old = tree.attributes(node).size
-    return node, min(old, size), abs(old - size)
+def content(tree: ServedTree, node: int, start: int, end: int = _END) -> Iterator[tuple[int, int, int]]:
+    """Where a file has content between two places: node, offset, length. Nothing else is there for a change to take
+    away, and what lies between may be petabytes of hole, or more than a file can have."""
+    descriptor = tree.descriptor(node)
+    try:
+        while (at := os.lseek(descriptor, start, os.SEEK_DATA)) < end:
+            start = min(os.lseek(descriptor, at, os.SEEK_HOLE), end)
+            yield node, at, start - at
+    except OSError as error:
+        if error.errno != errno.ENXIO:  # nothing but a hole until the end
+            raise
 
 
 def _truncate(tree: ServedTree, node: int, size: int) -> Record:

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from mirrord.volume import syscalls
-from mirrord.volume.capture_attributes import clear_privileges
+from mirrord.volume.capture_attributes import clear_privileges, content
 from mirrord.volume.fuse_abi import FALLOCATE_IN, FSYNC_DATA_ONLY, FSYNC_IN, LSEEK_IN, OFFSET_OUT, READ_IN, Op
 from mirrord.volume.records import LENGTH, Kind, Record
 from mirrord.volume.request import Request
@@ -28,7 +28,7 @@ def _lseek(capture: Capture, request: Request) -> bytes:
 def _fallocate(capture: Capture, request: Request) -> None:
     _, offset, length, mode, _ = FALLOCATE_IN.unpack_from(request.body)
     tree, node = capture.tree, request.node
-    if not capture.admitted(request, (node, 0, 0), (node, offset, length)):
+    if not capture.admitted(request, (node, 0, 0), *content(tree, node, offset, offset + length)):
         return
     if request.uid and node in tree.privileged:
         capture.change(clear_privileges(capture, node))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from mirrord.volume import fuse_abi, objects, syscalls
-from mirrord.volume.capture_attributes import times
+from mirrord.volume.capture_attributes import content, times
 from mirrord.volume.fuse_abi import MKDIR_IN, MKNOD_IN, NODE_IN, OPEN_OUT, RENAME2_IN, TMPFILE_IN, Op
 from mirrord.volume.local import as_it_is
 from mirrord.volume.records import Kind, Made, Record
@@ -98,18 +98,17 @@ def _link(capture: Capture, request: Request) -> None:
 def _link_orphan(capture: Capture, request: Request, old: int, name: bytes) -> None:
     """A file of O_TMPFILE gets its first name: the peer has none of it, so it is sent whole."""
     tree = capture.tree
-    size = tree.attributes(old).size
-    if not capture.admitted(request, (request.node, 0, 0), (old, 0, size)):
+    if not capture.admitted(request, (request.node, 0, 0), (old, 0, 0), *content(tree, old, 0)):
         return
     syscalls.link(tree.descriptor(old), tree.descriptor(request.node), name)
     tree.unkeep(old)
     record, reply = _made(capture, request.node, Made(name, 0, 0, 0))
     capture.change(record)
     tree.unsettled[old] = None
-    capture.replicator.stream(capture, _content(capture, old), request.unique, reply)
+    capture.replicator.stream(capture, _whole(capture, old), request.unique, reply)
 
 
-def _content(capture: Capture, node: int) -> Iterator[Record]:
+def _whole(capture: Capture, node: int) -> Iterator[Record]:
     """A file's content, holes left out, and its size; each part as it is when it is taken."""
     end, tree = 0, capture.tree
     while node in tree.nodes:

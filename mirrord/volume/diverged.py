@@ -45,6 +45,8 @@ class Keeper:
         """state: the volume's own folder; tree: which directory; folder: the one that another tree's keeper has."""
         self.folder = folder or state / FOLDER / time.strftime("%Y-%m-%dT%H-%M-%S")
         self.files = 0
+        self.nodes: set[int] = set()
+        """Whose content is kept already, as far as the callers say."""
         self._root = self.folder / str(tree)
 
     def copy(self, folder_fd: int, name: bytes, path: bytes) -> None:
@@ -64,6 +66,7 @@ class Keeper:
         target = self._target(path)
         try:
             os.rename(name, target, src_dir_fd=folder_fd)
+            _separate(target)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise _no_room(error) from error
@@ -77,6 +80,8 @@ class Keeper:
         for number in itertools.count(1):
             root = os.fsencode(self._root) + (b"~%d" % number if number > 1 else b"")
             target = os.path.join(root, path)
+            if _goes_through_a_link(root, path):
+                continue
             try:
                 os.makedirs(os.path.dirname(target), 0o700, exist_ok=True)
             except (FileExistsError, NotADirectoryError):
@@ -117,6 +122,25 @@ def unseen(state: Path) -> list[Path]:
         return sorted(path for path in (state / FOLDER).iterdir() if path.is_dir())
     except FileNotFoundError:
         return []
+
+
+def _separate(target: bytes) -> None:
+    """What was kept is a file of its own: another name of it may have stayed in the tree, where it is written to."""
+    for path in [target, *(os.path.join(above, name) for above, _, names in os.walk(target) for name in names)]:
+        status = os.lstat(path)
+        if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+            _copy_thing(path, path + b".incomplete")
+            os.rename(path + b".incomplete", path)
+
+
+def _goes_through_a_link(root: bytes, path: bytes) -> bool:
+    """Whether a symbolic link was kept where this path needs a folder: nothing may be written to where it leads."""
+    above = os.path.dirname(path)
+    while above:
+        if os.path.islink(os.path.join(root, above)):
+            return True
+        above = os.path.dirname(above)
+    return False
 
 
 def _path_of(folder_fd: int, name: bytes) -> bytes:

@@ -51,6 +51,7 @@ class Op(IntEnum):
     FSYNCDIR = 30
     INTERRUPT = 36
     DESTROY = 38
+    IOCTL = 39
     BATCH_FORGET = 42
     FALLOCATE = 43
     READDIRPLUS = 44

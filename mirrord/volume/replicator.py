@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from mirrord.core import zones
-from mirrord.volume import local
+from mirrord.volume import local, moves
 from mirrord.volume.figures import Figures
 from mirrord.volume.journal import Journal
 from mirrord.volume.mode import Mode
@@ -132,6 +132,8 @@ class Replicator:
             self._undurable[capture, node] = None
 
     def change(self, capture: Capture, record: Record, unique: int = 0, reply: bytes = b"") -> None:
+        if record.kind == Kind.RENAME:
+            moves.note(self._journal, capture.tree, record)
         self.send(capture, record)
         if self._on_disk:
             self._undurable[capture, 0] = None
@@ -272,7 +274,6 @@ class Replicator:
             self._unanswered.append((self.seq, self.began_ns, capture, capture.answer, unique, reply))
         self._sequences.clear()
         self._syncing.without_peer()
-        self._answer_up_to(self.seq)
         self.retry()
 
     def _release(self) -> None:

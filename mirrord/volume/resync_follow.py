@@ -60,7 +60,6 @@ class ResyncFollower:
         self._repairs = self._make_repairs()
         self._looked: dict[tuple[int, int], tuple[set[bytes], list[bytes]]] = {}
         self._buffer = memoryview(bytearray(content.BLOCK_BYTES))
-        self._kept: set[tuple[int, int]] = set()
         self._told_kept = 0
 
     def handlers(self) -> dict[int, Callable[[Record], None]]:
@@ -174,9 +173,9 @@ class ResyncFollower:
 
     def _keep(self, record: Record, fd: int) -> None:
         """The file is about to be changed, and nobody changed it yet."""
-        if self._keepers is None or (record.tree, record.node) in self._kept:
+        if self._keepers is None or record.node in self._keepers[record.tree].nodes:
             return
-        self._kept.add((record.tree, record.node))
+        self._keepers[record.tree].nodes.add(record.node)
         tree = self._trees[record.tree]
         path = path_in(tree.root, fd) or b"inode-%d" % os.fstat(fd).st_ino
         self._keepers[record.tree].copy_open(fd, path)

@@ -50,9 +50,10 @@ class Names:
             return []
         if node in self._tree.nodes:
             records = list(self._tree.bindings(node))
-            if node not in bound:
+            if node in bound:
+                return records
+            if self._tree.is_orphan(node):
                 raise LookupError(f"node {node} has no name")
-            return records
         if node in self.places:
             folder, name = self.places[node]
             return [*self.introduce(folder), self._bind(folder, name, node)]

@@ -225,6 +225,7 @@ class Pass:
             os.close(fd)
             if exists and (yield from self._candidates.find(node)):
                 self._plan.compare(node, chunks)
+                yield WAIT
             else:
                 self._gone(node)
             return
@@ -275,14 +276,18 @@ class Pass:
             return
         node = comparison.node
         del self._files[node]
-        if comparison.exists and (comparison.lost or (comparison.repaired and not self._is_known(node))):
-            self._plan.compare(node)
-        elif comparison.exists and comparison.repaired:
-            fd = self._names.open(node, _READ_FILE)
-            self._put_attributes(node, fd)
-            os.close(fd)
+        exists, again = comparison.exists, comparison.lost
+        if exists and comparison.repaired and not again:
+            again = not self._is_known(node)
+            if not again:
+                fd = self._names.open(node, _READ_FILE)
+                self._put_attributes(node, fd)
+                os.close(fd)
         comparison.close()
-        self._gone(node)
+        if exists and again:
+            self._plan.compare(node)
+        else:
+            self._gone(node)
 
     def _gone(self, node: int) -> None:
         self.done_files += 1
@@ -294,8 +299,8 @@ class Pass:
 
     def _settle_folders(self) -> Iterator[bool]:
         """Folders' own attributes and times, which every repair inside them has changed."""
-        folders, self._folders = {*self._folders, ROOT}, set()
-        for folder in folders:
+        self._folders.add(ROOT)
+        for folder in sorted(self._folders):
             try:
                 fd = self._names.open(folder, READ_FOLDER)
             except (OSError, KeyError):

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from mirrord.core.zones import Index
 from mirrord.volume import syscalls
 from mirrord.volume.diverged import Keeper
 from mirrord.volume.followed_tree import FollowedTree
@@ -57,9 +58,9 @@ class Repair:
     """Listings of one tree. `keeper`: what differs is kept before it goes; None: it is not."""
 
     def __init__(
-        self, tree: FollowedTree, staging: Staging, hints: Hints, keeper: Keeper | None, marked: Container[int]
+        self, tree: FollowedTree, staging: Staging, hints: Hints, keeper: Keeper | None, marked: Index
     ) -> None:
-        """marked: inode numbers of ours that were changed here while the peer was not told."""
+        """marked: inodes of ours that were changed here while the peer was not told."""
         self._tree = tree
         self._staging = staging
         self._hints = hints
@@ -115,6 +116,7 @@ class Repair:
                     self._put_aside(fd, wanted.name)
                 self._bring(chosen, fd, wanted)
             elif have and self._keeper and have.is_file and not have.alike(wanted):
+                self._keeper.nodes.add(wanted.node)
                 self._keeper.copy(fd, wanted.name, self._path(fd, wanted.name))
             new = have is not None and chosen == handle and self._may_be_another(fd, have, wanted)
         self._hints.taken(wanted.node)

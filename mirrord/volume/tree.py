@@ -181,8 +181,3 @@ class Tree:
             return syscalls.statx(passing)
         finally:
             os.close(passing)
-
-    def xattrs(self, node: int) -> tuple[tuple[bytes, bytes], ...]:
-        """All extended attributes and ACLs, sorted."""
-        path = self.path(node)
-        return tuple((name, os.getxattr(path, name)) for name in sorted(map(os.fsencode, os.listxattr(path))))

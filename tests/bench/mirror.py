@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -106,7 +107,7 @@ class Benchmark:
             gluster.start(self.lab)
         if SINGLE in self.contenders:
             self.lab.start("n1", "single")
-            self.lab.farmctl("n1", "promote", mirror="single")
+            self.lab.promote("n1", mirror="single")
             self.lab.wait("n1", "single", role="ALONE", readiness="ready")
         if PAIR in self.contenders:
             for node in ("n1", "n2"):
@@ -172,7 +173,8 @@ def main() -> None:
     arguments = _arguments()
     contenders = [name for name in FOLDERS if name not in arguments.without]
     os.environ["PATH"] = PATH
-    mirrors = [plain("single", ["/srv/single"]), plain("pair", ["/srv/pair"], port="5409")]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the lab is taken down then, too
+    mirrors = [plain("single", ["/srv/single"], vips="[]"), plain("pair", ["/srv/pair"], port="5409", vips="[]")]
     try:
         with ExitStack() as stack:
             lab = MirrorLab(f"bench-{os.getpid()}", mirrors)

@@ -257,7 +257,7 @@ def test_outdated_data_is_served_only_by_force(mirror: MirrorLab) -> None:
     mirror.wait("n1", role="ALONE")
     mirror.stop("n1")
     mirror.start("n2")
-    mirror.wait("n2", role="WAIT", readiness="not-ready")
+    mirror.wait("n2", role="WAIT", reason="node n1 is not heard, and the data here was outdated")
     assert sentence(farmctl(mirror, "n2", "promote")) == (
         "the data here is outdated: acknowledged writes would be lost; promote --force-outdated if that is meant"
     )

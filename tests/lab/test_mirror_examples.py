@@ -14,7 +14,7 @@ from lab.mirror import EXAMPLES, NODES, MirrorLab, example, plain
 from lab.topology import LAN
 from lab.waiting import until
 from mirrord import config_file
-from tests.lab.test_topology import name as testing
+from tests.lab.test_topology import name as lab_name
 
 EVERY = sorted(path.stem for path in EXAMPLES.glob("*.toml"))
 
@@ -64,7 +64,7 @@ def get(lab: MirrorLab, url: str) -> str:
 
 @pytest.fixture
 def lab(request: pytest.FixtureRequest) -> Iterator[MirrorLab]:
-    built = MirrorLab(testing(request.param), [example(request.param)])
+    built = MirrorLab(lab_name(request.param), [example(request.param)])
     built.up(start=False)
     try:
         for node in NODES:

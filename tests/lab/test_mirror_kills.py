@@ -20,7 +20,7 @@ from tests.posix.ledger import Ledger
 
 pytestmark = pytest.mark.needs_root
 
-KILLS = int(os.environ.get("MIRROR_KILLS", "8"))
+KILLS = int(os.environ.get("MIRROR_KILLS", "6"))
 SEED = int(os.environ.get("MIRROR_SEED", "1"))
 WITHIN_S = 30.0
 

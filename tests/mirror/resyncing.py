@@ -174,7 +174,7 @@ class Primary:
         os.setxattr(self.tree.path(node), name, value)
         self.changed(Record(Kind.SETXATTR, 0, node, 0, 0, name + b"\0" + value))
 
-    # -- how ---------------------------------------------------------------------------------------------------------------
+    # -- how -----------------------------------------------------------------------------------------------------------
 
     def find(self, path: str) -> int:
         node = ROOT
@@ -199,9 +199,9 @@ class Primary:
         self.send(record)
 
     def send(self, record: Record) -> None:
-        if self.link is not None and (self.link.resync is None or self.link.resync.sends(record)):
-            if self.link.bind(record.mentions):
-                self.link.put(record)
+        link = self.link
+        if link is not None and (link.resync is None or link.resync.sends(record)) and link.bind(record.mentions):
+            link.put(record)
 
     def settle_times(self) -> None:
         unsettled, self.tree.unsettled = list(self.tree.unsettled), {}
@@ -266,7 +266,7 @@ class Link:
         self.follower.close()
         self.tree.close()
 
-    # -- what the resync needs of the replicator ---------------------------------------------------------------------------
+    # -- what the resync needs of the replicator -----------------------------------------------------------------------
 
     def put(self, record: Record) -> None:
         self.sent_bytes += 32 + len(record.payload)
@@ -278,7 +278,7 @@ class Link:
     def flush(self) -> None:
         pass
 
-    # -- time passes -------------------------------------------------------------------------------------------------------
+    # -- time passes ---------------------------------------------------------------------------------------------------
 
     def bind(self, nodes: tuple[int, ...]) -> bool:
         tree = self.primary.tree

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lab.waiting import until
-from tests.mirror.listings import listing
+from mirrord.volume.compare import Listing, differences, listing
 from tests.mirror.scenarios import SCENARIOS, USER
 from tests.mirror.serving import ROOT, served
 
@@ -61,12 +61,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def outcomes(folder: Path) -> tuple[tuple[Seen, Seen], tuple[Seen, Seen], dict[str, Any]]:
+def outcomes(folder: Path) -> tuple[tuple[Seen, Seen], tuple[Seen, Seen], Listing]:
     """Of the plain directory, of the mirrored one, and what the latter looked like when all was settled."""
     plain = run(folder / "plain")
     with served(folder / "mirrored", folder / "peer"):
         mirrored = run(folder / "mirrored")
-        until(lambda: listing(folder / "mirrored") == listing(folder / "peer"), "times to settle")
+        until(lambda: not differences(listing(folder / "mirrored"), listing(folder / "peer")), "times to settle")
         seen = listing(folder / "mirrored")
     return plain, mirrored, seen
 
@@ -79,8 +79,8 @@ def test_a_scenario(name: str, who: int, outcomes: tuple[tuple[Seen, Seen], tupl
     assert mirrored[who][name] == plain[who][name]
 
 
-def test_the_peer_has_the_same(folder: Path, outcomes: tuple[Any, Any, dict[str, Any]]) -> None:
+def test_the_peer_has_the_same(folder: Path, outcomes: tuple[Any, Any, Listing]) -> None:
     beneath, peer = listing(folder / "mirrored"), listing(folder / "peer")
     assert len(beneath) > 1000
-    assert outcomes[2] == beneath
-    assert beneath == peer
+    assert differences(outcomes[2], beneath) == []
+    assert differences(beneath, peer) == []

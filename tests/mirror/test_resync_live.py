@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -27,10 +28,8 @@ class Applications:
             self._write, self._write, self._create, self._create, self._mkdir, self._rename, self._rename,
             self._remove, self._truncate, self._link, self._chmod, self._punch, self._symlink,
         ]  # fmt: skip
-        try:
+        with suppress(OSError):
             self.chance.choice(operations)()
-        except OSError:
-            pass
         if self.chance.random() < 0.05:
             self.primary.forget_all()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 import subprocess
 import threading
 from pathlib import Path
@@ -126,15 +127,22 @@ def test_a_peer_of_another_generation_gets_no_link(both: Pair) -> None:
     both.alone()
     both.second.obey(Follow([2, 1]))
     both.first.obey(Lead([1, 1], "journal"))
-    (both.first.data / "file").touch()
+    for _ in range(2):
+        both.first.figures()  # told once a second, in which it dials several times
     assert not [each for each in both.first.reports if isinstance(each, Linked)]
 
 
 def test_times_settle(linked: Pair) -> None:
-    path = linked.first.data / "file"
-    path.write_text("content")
-    there = linked.second.data / "file"
+    path, there = linked.first.data / "file", linked.second.data / "file"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT)
+    linked.second.process.send_signal(signal.SIGSTOP)  # so that it writes later than the primary
+    writing = threading.Thread(target=os.pwrite, args=(fd, b"content", 0))
+    writing.start()
+    until(lambda: linked.first.figures()["in_flight"] > 0, "the write to wait", 10)
+    linked.second.process.send_signal(signal.SIGCONT)
+    writing.join(10)
     until(lambda: there.stat().st_mtime_ns == path.stat().st_mtime_ns, "the time to be told")
+    os.close(fd)
     os.utime(path, ns=(1, 2))
     assert there.stat().st_mtime_ns == 2
 
@@ -195,14 +203,23 @@ def test_withdrawing_what_is_not_mounted_leaves_the_cover(both: Pair) -> None:
         (both.first.data / "file").touch()
 
 
-def test_writers_into_new_zones_do_not_stop_each_other(linked: Pair) -> None:
+def test_writers_into_new_zones_do_not_stop_each_other(both: Pair) -> None:
     """More than may be put aside waits for marks of the journal at once."""
-    threads = [
-        threading.Thread(target=lambda name=name: (linked.first.data / name).write_bytes(bytes(20 << 20)))
-        for name in "abcdefghijklmnop"
-    ]
+    both.alone()
+    fds = [os.open(both.first.data / str(number), os.O_RDWR | os.O_CREAT) for number in range(60)]
+    content = os.urandom(1 << 20)
+    at_once = threading.Barrier(len(fds))
+
+    def write(fd: int) -> None:
+        at_once.wait()
+        for zone in range(1, 4):
+            os.pwrite(fd, content, zone << 22)
+
+    threads = [threading.Thread(target=write, args=(fd,), daemon=True) for fd in fds]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(20)
         assert not thread.is_alive()
+    for fd in fds:
+        os.close(fd)

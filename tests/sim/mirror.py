@@ -297,7 +297,7 @@ class Mirror:
         """To the daemon, or into its sockets' buffers while it is frozen."""
         if to.core is None:
             return
-        if to.frozen_until > self.now:
+        if to.frozen_until > self.now or to.inbox:
             if len(to.inbox) < SOCKET_MESSAGES or not isinstance(event, Received):
                 to.inbox.append(event)
             return

@@ -392,6 +392,7 @@ def test_a_hand_over_ends_the_application_first_and_is_said_when_it_is_stored() 
     stored = table.report(Done(42))
     assert [(state.condition, state.served) for state in states(stored)] == [(Condition.INSYNC, False)]
     assert "handed=42" not in str(table.said)
+    assert "asks=False" in str(table.said)
     table.stored()
     assert table.said is not None
     assert (table.core.role, table.said.handed, table.said.serves) == (Role.SECOND, 42, False)

@@ -84,3 +84,10 @@ def test_a_frame_that_cannot_be_sent_is_our_bug(frame: Frame) -> None:
 def test_a_keyring_of_wrong_keys_is_our_bug(keys: list[bytes]) -> None:
     with pytest.raises(AssertionError):
         Keyring(keys)
+
+
+def test_a_mac_for_one_purpose_is_none_for_another() -> None:
+    key = bytes(32)
+    mac = Keyring([key], purpose=b"mirrord.stream").sign(b"the same words")
+    assert Keyring([key], purpose=b"mirrord.stream").verifies(b"the same words", mac)
+    assert not Keyring([key]).verifies(b"the same words", mac)
