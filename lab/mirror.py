@@ -99,11 +99,11 @@ class MirrorLab(Lab):
 
     def freeze_all(self, node: str) -> None:
         """Stop every process of a node, as when a hypervisor pauses it; its kernel goes on."""
-        for pid in self._pids(node):
+        for pid in self.pids(node):
             os.kill(pid, SIGSTOP)
 
     def thaw_all(self, node: str) -> None:
-        for pid in self._pids(node):
+        for pid in self.pids(node):
             os.kill(pid, SIGCONT)
 
     def farmctl(self, node: str, verb: str, *arguments: str, mirror: str | None = None) -> dict[str, Any]:
@@ -197,7 +197,7 @@ class MirrorLab(Lab):
 
     def volume_pids(self, node: str) -> list[int]:
         """The processes that move the data, as seen from here."""
-        return [pid for pid in self._pids(node) if b"\0mirrord.volume\0" in _command_line(pid)]
+        return [pid for pid in self.pids(node) if b"\0mirrord.volume\0" in _command_line(pid)]
 
     def log_name(self, node: str, mirror: str | None = None) -> str:
         return f"{node}-{mirror or self.first}"
@@ -245,7 +245,7 @@ class MirrorLab(Lab):
     def _wait_answer(self, node: str, mirror: str) -> None:
         until(lambda: bool(self.mirrord(node, mirror) and self.status(node, mirror)), f"mirrord on {node}", 15.0)
 
-    def _pids(self, node: str) -> list[int]:
+    def pids(self, node: str) -> list[int]:
         """Every process of a node but its first, which is only the machine's power switch."""
         there = self.machine(node).pid
         namespace = processes.namespace_of(there)

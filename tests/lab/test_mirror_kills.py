@@ -12,7 +12,8 @@ from signal import SIGKILL
 
 import pytest
 
-from lab.mirror import MirrorLab, plain
+from lab.mirror import NODES, MirrorLab, plain
+from lab.processes import status_field
 from lab.waiting import until
 from tests.lab.mirrors import Recording, missing, other, restore, wait_equal
 from tests.lab.test_topology import name
@@ -66,7 +67,8 @@ def one_kill(lab: MirrorLab, ledger: Ledger, dice: random.Random, number: int) -
         fault(lab, victim)
         if side == "following":
             recording.wait_more(500, WITHIN_S)
-    serves = wait_served(lab, victim)
+        serves = wait_served(lab, victim)
+        thaw(lab, victim)  # what was frozen while it served must find out, and promise nothing any more
     assert missing(lab, ledger, serves) == [], f"{done}: on {serves}"
     with Recording(lab, ledger, serves) as recording:
         recording.wait_more(200, WITHIN_S)
@@ -77,16 +79,29 @@ def one_kill(lab: MirrorLab, ledger: Ledger, dice: random.Random, number: int) -
 
 
 def wait_served(lab: MirrorLab, victim: str) -> str:
-    """Wait until a node serves that may be written to; which one."""
+    """Wait until a node serves that may be written to; which one. A frozen one is not asked: it cannot know."""
+    frozen = lab.powered(victim) and any(stopped(pid) for pid in lab.pids(victim))
+    asked = [other(victim)] if frozen else list(NODES)
     seen: list[str] = []
 
     def served() -> bool:
         nonlocal seen
-        seen = [node for node in lab.serving() if lab.status(node).get("readiness") == "ready"]
+        states = {node: lab.status(node) for node in asked if lab.powered(node)}
+        ready = {node for node, state in states.items() if state.get("readiness") == "ready"}
+        seen = [node for node in ready if states[node]["role"] in ("PRIM", "ALONE")]
         return len(seen) == 1
 
     until(served, f"a node to serve after {victim} failed", WITHIN_S, interval_s=0.02)
     return seen[0]
+
+
+def thaw(lab: MirrorLab, node: str) -> None:
+    if lab.powered(node):
+        lab.thaw_all(node)
+
+
+def stopped(pid: int) -> bool:
+    return status_field(pid, "State").startswith("T")
 
 
 def test_nothing_that_was_acknowledged_is_ever_missing(lab: MirrorLab) -> None:

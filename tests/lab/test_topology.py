@@ -62,12 +62,20 @@ def namespaces(lab: Lab) -> set[str]:
     }
 
 
+def mounts() -> set[str]:
+    return set(Path("/proc/mounts").read_text().splitlines())
+
+
+MOUNTED_BEFORE = mounts()
+"""Other people's network namespaces are none of ours."""
+
+
 def left_of(lab: Lab, known: set[str]) -> list[str]:
     """What a lab has left on this machine: processes, namespaces, files, mounts, interfaces."""
     left = [mark.value for mark in processes.marked(MACHINE_MARK) if mark.value.startswith(f"{lab.name}/")]
     left += known & set(subprocess.run(["lsns", "-rno", "NS"], capture_output=True, text=True).stdout.split())
     left += [str(lab.state.folder)] if lab.state.exists() else []
-    left += [line for line in Path("/proc/mounts").read_text().splitlines() if "farmd-lab" in line or "/netns" in line]
+    left += [line for line in mounts() - MOUNTED_BEFORE if "farmd-lab" in line or "/netns" in line]
     left += [link for link in os.listdir("/sys/class/net") if link.removesuffix("-hb") in Topology(16).places]
     return left
 

@@ -137,7 +137,8 @@ class Worker:
 def _end(children: list[int]) -> NoReturn:
     """The end of the parent is the end of its workers, in the middle of what they do."""
     for child in children:
-        os.kill(child, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
     os._exit(0)
 
 
