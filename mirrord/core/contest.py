@@ -50,6 +50,12 @@ def verdict(settings: Settings, own: Word, other: Word) -> Verdict:
             return _better(settings, _rank_apart(own), _rank_apart(other))
 
 
+def must_keep(follower: Word, leader: Word) -> bool:
+    """Whether the follower may have what nobody else has: it went apart, or its files are from before the mirror."""
+    apart = relation(follower.state, leader.state) is Relation.APART
+    return apart or (follower.state.generation == NONE and not follower.empty)
+
+
 def _counts(word: Word) -> bool:
     return word.state.may_serve
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from farmd.core.settings import MS
-from mirrord.core.contest import Part
+from mirrord.core.contest import Part, must_keep
 from mirrord.core.events import TookOver
-from mirrord.core.generations import Condition, Generation, Relation, relation
+from mirrord.core.generations import Condition, Generation
 from mirrord.core.standing import SERVING, Role, Word
 from mirrord.orders import Cover, Cut, Follow
 
@@ -187,8 +187,7 @@ def work(core: Core, now_ns: int) -> None:
     elif volume.stream is None and wanted is not None:
         word = core.contact.peer.state
         assert word is not None
-        keep = relation(core.state, word.state) is Relation.APART
-        machine.order(Follow([wanted.number, wanted.node], keep))
+        machine.order(Follow([wanted.number, wanted.node], must_keep(core.word(), word)))
         core.fresh = False
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mirrord.core import ending
-from mirrord.core.contest import Part
+from mirrord.core.contest import Part, must_keep
 from mirrord.core.generations import Condition, Relation, relation
 from mirrord.core.machine import Application
 from mirrord.core.standing import Role, Word
@@ -152,7 +152,8 @@ def _lead(core: Core, word: Word) -> None:
     apart = relation(core.state, word.state) is Relation.APART
     known = not apart and word.state.generation.number > 0
     generation = [core.state.generation.number, core.state.generation.node]
-    core.machine.order(Lead(generation, "journal" if known and not core.everything else "everything", keep=apart))
+    keep = must_keep(word, core.word())
+    core.machine.order(Lead(generation, "journal" if known and not core.everything else "everything", keep))
     core.fresh = core.everything = False
 
 

@@ -257,16 +257,25 @@ def test_what_went_apart_is_compared_as_a_whole_and_kept() -> None:
     assert table.core.machine.volume.stream == Follow([2, 1], keep=True)
 
 
-def test_who_leads_compares_by_journal_what_it_knows_and_everything_of_a_stranger() -> None:
-    for state, how in ((OUTDATED, "journal"), (State().outdated(), "everything")):
-        table = Table(ALONE)
-        table.open()
-        table.hears(word(state=state))
-        table.done()
-        table.hears(word(Role.SECOND, state, follows=ALONE.generation))
-        stream = table.core.machine.volume.stream
-        assert isinstance(stream, Lead)
-        assert (stream.resync, stream.keep) == (how, False)
+@pytest.mark.parametrize(
+    ("state", "empty", "how", "keep"),
+    [
+        (OUTDATED, False, "journal", False),
+        (State().outdated(), True, "everything", False),
+        (State().outdated(), False, "everything", True),  # files from before the mirror
+    ],
+)
+def test_who_leads_compares_by_journal_what_it_knows_and_everything_of_a_stranger(
+    state: State, empty: bool, how: str, keep: bool
+) -> None:
+    table = Table(ALONE)
+    table.open()
+    table.hears(word(state=state, empty=empty))
+    table.done()
+    table.hears(word(Role.SECOND, state, follows=ALONE.generation, empty=empty))
+    stream = table.core.machine.volume.stream
+    assert isinstance(stream, Lead)
+    assert (stream.resync, stream.keep) == (how, keep)
 
 
 def test_a_node_says_that_it_is_outdated_only_when_that_is_on_disk() -> None:
