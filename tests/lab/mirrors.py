@@ -36,6 +36,7 @@ class Recording:
 
     def __exit__(self, *_: object) -> None:
         self._child.terminate()
+        self._child.send_signal(SIGCONT)  # nsenter stops when what it runs is stopped, and does not go on with it
         self._reader.join(timeout=QUIET_WITHIN_S)
         assert not self._reader.is_alive(), "a recorder hangs in the mirrored directory"
         self._child.wait()
