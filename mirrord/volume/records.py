@@ -80,6 +80,11 @@ class Kind(IntEnum):
     """Answer to DIGESTS: payload: which blocks differ."""
     KEPT = 49
     """Answer: offset: how many files of a diverged side were kept so far; payload: the folder."""
+    LOOK = 50
+    """Verify: is folder `node` like the payload's entries? flags: FIRST and LAST, as of a listing, or none: only these
+    names are asked for."""
+    LOOKED = 51
+    """Answer to LOOK: payload: the differences; flags: LAST, if no more of them follow."""
 
 
 CHOWN = 1

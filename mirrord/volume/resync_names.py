@@ -32,9 +32,10 @@ class Names:
 
     def open(self, node: int, flags: int) -> int:
         """A descriptor, the caller's to close. Raises OSError, or KeyError for what was never met."""
-        return syscalls.open_by_handle(self._tree.root, self._handle(node), flags | os.O_CLOEXEC)
+        return syscalls.open_by_handle(self._tree.root, self.handle(node), flags | os.O_CLOEXEC)
 
-    def _handle(self, node: int) -> bytes:
+    def handle(self, node: int) -> bytes:
+        """Raises KeyError for what was never met."""
         if node == ROOT:
             return self._root_handle
         known = self._tree.nodes.get(node)

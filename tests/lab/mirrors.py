@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from pathlib import Path
 from signal import SIGCONT
 from typing import Self
 
@@ -106,9 +105,7 @@ def other(node: str) -> str:
     return NODES[1 - NODES.index(node)]
 
 
-def fill(lab: MirrorLab, node: str, leave_bytes: int = 0) -> Path:
-    """A file beside the mirrored directory that takes what is free on a node's disk; remove it to make room."""
-    filler = lab.path(node, "/srv/filler")
-    script = f'free=$(df --output=avail -B1 /srv | tail -1); fallocate -l $((free - {leave_bytes} - 65536)) /srv/filler'
-    lab.exec(node, "sh", "-c", f"{script}; dd if=/dev/zero of=/srv/filler2 bs=4k 2> /dev/null || true")
-    return filler
+def fill(lab: MirrorLab, node: str, leave_bytes: int) -> None:
+    """Take what is free on a node's disk but so much, with /srv/filler; remove it to make room."""
+    script = f"free=$(df --output=avail -B1 /srv | tail -1); fallocate -l $((free - {leave_bytes})) /srv/filler"
+    lab.exec(node, "sh", "-c", script)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from lab.errors import LabError
-from lab.mirror import MirrorLab, plain
+from lab.mirror import NODES, MirrorLab, plain
 from tests.lab.mirrors import DATA, fill, other, restore, wait_equal
 from tests.lab.test_topology import name
 
@@ -22,10 +22,12 @@ def built() -> Iterator[MirrorLab]:
 
 @pytest.fixture
 def lab(built: MirrorLab) -> Iterator[MirrorLab]:
-    restore(built)
+    built.exec(restore(built), "sh", "-c", f"rm -rf {DATA}/*")
     yield built
-    for node in ("n1", "n2"):
-        built.exec(node, "rm", "-f", "/srv/filler", "/srv/filler2")
+    for node in NODES:
+        if not built.powered(node):
+            built.boot(node)
+        built.exec(node, "rm", "-f", "/srv/filler")
     restore(built)
     wait_equal(built)
 
@@ -42,7 +44,7 @@ def test_the_peers_disk_is_full_it_leaves_and_the_application_sees_nothing(lab: 
     fill(lab, other(serving), leave_bytes=4 << 20)
     assert write(lab, serving, "big", 40) == ""
     lab.wait(serving, role="ALONE", readiness="ready")
-    lab.exec(other(serving), "rm", "-f", "/srv/filler", "/srv/filler2")
+    lab.exec(other(serving), "rm", "-f", "/srv/filler")
     assert lab.wait_pair() == serving
 
 
@@ -64,7 +66,7 @@ def test_the_local_disk_is_full_the_application_is_told_and_both_are_equal(lab: 
     fill(lab, serving, leave_bytes=4 << 20)
     assert "No space left on device" in write(lab, serving, "big", 40)
     lab.exec(serving, "rm", f"{DATA}/big")
-    lab.exec(serving, "rm", "-f", "/srv/filler", "/srv/filler2")
+    lab.exec(serving, "rm", "-f", "/srv/filler")
     assert write(lab, serving, "small", 1) == ""
     restore(lab)
     wait_equal(lab)

@@ -1,4 +1,4 @@
-"""Runs the exerciser.
+"""Runs the exerciser: exit status 0 when no process met an error that it must not meet.
 
     python -m tests.posix.exercise DIRECTORY [--seed 1] [--processes 4] [--operations 3000]
 """

@@ -1,0 +1,97 @@
+"""Comparing a pair in sync while it runs, at the primary: all trees, and nothing is repaired.
+
+Live changes go on, and pass through the same stream as the questions. What is moved from where nobody has looked yet to
+where the walk has been already may be missed: both nodes have just been seen to move it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from mirrord.orders import Progress, Verified
+from mirrord.volume.records import HEADER, Kind, Record
+from mirrord.volume.resync import Outlet
+from mirrord.volume.served_tree import ServedTree
+from mirrord.volume.stream import CANNOT, said
+from mirrord.volume.verify_walk import Walk
+
+TOLD = 100
+"""How many of the paths that differ are told."""
+
+
+class Verification:
+    """One, from its beginning until `ended` is called. paths: where the trees are, for people."""
+
+    def __init__(
+        self, trees: Sequence[ServedTree], paths: Sequence[str], outlet: Outlet, *, settle_times: Callable[[], None],
+        ended: Callable[[Verified], None],
+    ) -> None:  # fmt: skip
+        self._paths = paths
+        self._outlet = outlet
+        self._ended = ended
+        self._sent_bytes = 0
+        self._walks = [Walk(tree, self._put, settle_times) for tree in trees]
+        self._steps: Iterator[bool] | None = (step for walk in self._walks for step in walk.steps())
+
+    def work(self, budget_ns: int) -> bool:
+        """Goes on for so long; whether there is more to do before the peer answers."""
+        self._outlet.catch_up()
+        until_ns = time.monotonic_ns() + budget_ns
+        more = True
+        try:
+            while more and time.monotonic_ns() < until_ns and self._steps is not None:
+                more = next(self._steps)
+        except StopIteration:
+            self._end(self._verified())
+        except CANNOT as error:
+            self.end(f"this node cannot be compared: {said(error)}")
+        self._outlet.flush()
+        return more and self._steps is not None
+
+    def handlers(self) -> dict[int, Callable[[Record], None]]:
+        """For the peer's answers, by kind of record."""
+        return dict.fromkeys((Kind.LOOKED, Kind.COMPARED), self._take)
+
+    def progress(self) -> Progress:
+        done_bytes = sum(walk.done_bytes for walk in self._walks)
+        return Progress(
+            done_bytes=done_bytes,
+            total_bytes=max(done_bytes, sum(walk.total_bytes for walk in self._walks)),
+            sent_bytes=self._sent_bytes,
+            done_files=sum(walk.done_files for walk in self._walks),
+            total_files=sum(walk.total_files for walk in self._walks),
+        )
+
+    def end(self, why: str) -> None:
+        """It is not gone on with."""
+        self._end(Verified([], 0, why))
+
+    def _end(self, verified: Verified) -> None:
+        if self._steps is not None:
+            self._steps = None
+            for walk in self._walks:
+                walk.close()
+            self._ended(verified)
+
+    def _verified(self) -> Verified:
+        found = [
+            f"{_shown(path)}: {', '.join(words)}"
+            for root, walk in zip(self._paths, self._walks, strict=True)
+            for path, words in ((f"{root}/".encode() + inside, words) for inside, words in walk.found.items())
+        ]
+        return Verified(sorted(found)[:TOLD], len(found))
+
+    def _take(self, record: Record) -> None:
+        if self._steps is not None:
+            self._walks[record.tree].take(record)
+
+    def _put(self, record: Record) -> None:
+        self._outlet.put(record)
+        self._sent_bytes += HEADER.size + len(record.payload)
+
+
+def _shown(path: bytes) -> str:
+    """As text in one line, whatever bytes are in it."""
+    text = path.rstrip(b"/").decode(errors="backslashreplace")
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
