@@ -99,7 +99,8 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Verify:
-    """Compare a pair in sync while it runs; Verified is the answer."""
+    """Compare a pair in sync while it runs; Verified is told when that has ended. While it goes on, it is not begun
+    again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,10 +195,12 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What Verify found: the first hundred differing paths, and how many there are."""
+    """What Verify found: the first hundred differing paths, each with what differs, and how many there are."""
 
     differing: list[str]
     count: int
+    failure: str = ""
+    """Why it ended before everything was compared."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,11 @@ def _to_promotion(core: Core, now_ns: int, *, force: bool) -> str:
         return "it is about to change its role; try again in a moment"
     if condition is Condition.OUTDATED and not force:
         return "the data here is outdated: acknowledged writes would be lost; promote --force-outdated if that is meant"
+    if condition is Condition.INSYNC and word is None and not force:
+        return (
+            f"{core.peer_name} is not heard and may have gone on alone: acknowledged writes may be lost; "
+            "promote --force-outdated if that is meant"
+        )
     if condition is Condition.BLANK and word is not None and word.state.generation.number > 0 and not force:
         return f"{core.peer_name} has data and this node has none: promote that one"
     return ""

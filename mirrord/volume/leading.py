@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from mirrord.orders import InSync, Kept, Lead, Linked, Report
+from farmd.errors import MachineError
+from mirrord.orders import InSync, Kept, Lead, Linked, Report, Verified
 from mirrord.volume.capture import Capture
 from mirrord.volume.channel import Channel
 from mirrord.volume.checkpoint import INTERVAL_S, Checkpoints
@@ -20,6 +21,7 @@ from mirrord.volume.resync import Resync
 from mirrord.volume.stream import CANNOT, Stream, said
 from mirrord.volume.syncing import Syncing
 from mirrord.volume.tree import ROOT
+from mirrord.volume.verify import Verification
 
 PROGRESS_INTERVAL_S = 0.5
 
@@ -53,7 +55,7 @@ class Leading:
         self._pairing: int | None = None
         """When this number is acknowledged, all that was answered before the pairing is at the peer, too."""
         self._closed = False
-        leader = Leader(self._replicator, ground.syncing, self._heard)
+        self._leader = leader = Leader(self._replicator, ground.syncing, self._heard)
         self.stream = Stream(
             channel, ground.loop, take=leader.take, taken=leader.taken, room=ground.room,
             broken=lambda reason: lost(reason, leader.peer_disk),
@@ -63,7 +65,7 @@ class Leading:
             capture.tree.bound.add(ROOT)
         self._replicator.link(self.stream)
         self._paced = Paced(self._replicator)
-        trees = [capture.tree for capture in ground.captures]
+        self._trees = trees = [capture.tree for capture in ground.captures]
         self._checkpoints = Checkpoints(
             trees, ground.journal, ground.threads, self._put, ground.loop.post, ground.fault
         )  # fmt: skip
@@ -72,6 +74,7 @@ class Leading:
             keep=order.keep, rate_bytes_s=rate_bytes_s, settle_times=ground.settle_times, later=ground.loop.after,
             done=self._pair,
         )  # fmt: skip
+        self._verification: Verification | None = None
         leader.handlers.update(self.resync.handlers())
         leader.handlers[Kind.CHECKPOINT] = self._checkpoints.take
         leader.handlers[Kind.KEPT] = self._take_kept
@@ -88,6 +91,24 @@ class Leading:
         self._replicator.screen = None
         if self.resync is not None:
             self.resync.close()
+        self.end_verification("the link has ended")
+
+    def verify(self, paths: Sequence[str]) -> None:
+        """Compare both, if that is not done already; paths: where the trees are. MachineError if not in sync."""
+        if self.resync is not None or self._pairing is not None:
+            raise MachineError("the peer is not in sync yet")
+        if self._verification is None:
+            self._verification = Verification(
+                self._trees, paths, self._paced, settle_times=self._ground.settle_times, ended=self._verified
+            )
+            self._leader.handlers.update(self._verification.handlers())
+            self._ground.loop.work = self._work
+            self._tell_progress()
+
+    def end_verification(self, why: str) -> None:
+        """Nothing is put into the stream for it any more."""
+        if self._verification is not None:
+            self._verification.end(why)
 
     def checkpoint(self, then: Callable[[], None]) -> None:
         """Everything up to now is on both disks when `then` is called."""
@@ -96,7 +117,11 @@ class Leading:
         self._replicator.flush()
 
     def _work(self, budget_ns: int) -> bool:
-        if self.resync is None or not self._paced.has_room():
+        if not self._paced.has_room():
+            return False
+        if self._verification is not None:
+            return self._verification.work(budget_ns)
+        if self.resync is None:
             return False
         try:
             return self.resync.work(budget_ns)
@@ -140,10 +165,16 @@ class Leading:
         if not self._closed:
             self.checkpoint(self._checkpoint_again)
 
+    def _verified(self, verified: Verified) -> None:
+        self._verification = None
+        self._ground.loop.work = lambda _: False
+        self._ground.tell(verified)
+
     def _take_kept(self, record: Record) -> None:
         self._ground.tell(Kept(str(record.payload, errors="surrogateescape"), record.offset))
 
     def _tell_progress(self) -> None:
-        if not self._closed and self.resync is not None:
-            self._ground.tell(self.resync.progress())
+        under_way = self.resync or self._verification
+        if not self._closed and under_way is not None:
+            self._ground.tell(under_way.progress())
             self._ground.loop.after(PROGRESS_INTERVAL_S, self._tell_progress)

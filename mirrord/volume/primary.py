@@ -71,6 +71,7 @@ class Primary:
         """Unmount, when everything is answered and the peer has it. MachineError if that cannot be."""
         if self.replicator.mode is not Mode.PAIRED:
             self.end_link()  # it is not relied on
+        self._end_verification()
         yield from self._become_idle()
         self._withdrawing = True
         for place in self._places:
@@ -93,6 +94,7 @@ class Primary:
 
     def hold(self) -> Steps:
         """Nothing changes any more, and the peer has everything; until `lead` or `withdraw`."""
+        self._end_verification()
         self.replicator.suspend(suspended=True)
         yield from self._become_idle()
         if self.link is None:
@@ -159,6 +161,16 @@ class Primary:
         self._peering.close()
         if self.link is not None:
             self._forget_link(self.link)
+
+    def verify(self) -> None:
+        """Compare both; what is found is told. MachineError if the peer is not in sync."""
+        if self.link is None:
+            raise MachineError("there is no peer to compare with")
+        self.link.verify([place.path for place in self._places])
+
+    def _end_verification(self) -> None:
+        if self.link is not None:
+            self.link.end_verification("this node is about to serve no more")
 
     def limit(self, bytes_s: int) -> None:
         """The most that a resync sends from now on; 0: no limit."""

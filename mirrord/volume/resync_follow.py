@@ -21,8 +21,8 @@ from mirrord.volume.followed_tree import FollowedTree
 from mirrord.volume.journal import Journal
 from mirrord.volume.moved import Notes
 from mirrord.volume.records import Kind, Record
-from mirrord.volume.resync_listing import describe, differences, read_entry, unpack_entries
-from mirrord.volume.resync_records import Candidate, Outcome
+from mirrord.volume.resync_listing import describe, unpack_entries
+from mirrord.volume.resync_records import Candidate
 from mirrord.volume.resync_repair import Hints, Repair, path_in
 from mirrord.volume.resync_staging import Staging, remove
 from mirrord.volume.resync_walk import walk
@@ -58,7 +58,6 @@ class ResyncFollower:
         self._stagings = [Staging(tree.root) for tree in trees]
         self._hints = [Hints() for _ in trees]
         self._repairs = self._make_repairs()
-        self._looked: dict[tuple[int, int], tuple[set[bytes], list[bytes]]] = {}
         self._buffer = memoryview(bytearray(content.BLOCK_BYTES))
         self._told_kept = 0
 
@@ -88,9 +87,6 @@ class ResyncFollower:
             self._hints[record.tree].add(self._trees[record.tree].root, node, path)
 
     def _take_listing(self, record: Record) -> None:
-        if record.flags & form.LOOK:
-            self._look_at_listing(record)
-            return
         repair = self._repairs[record.tree]
         if record.flags & form.FIRST:
             repair.begin(record.node)
@@ -99,27 +95,6 @@ class ResyncFollower:
             outcome = repair.end(record.node)
             self._answer(Record(Kind.LISTED, record.tree, record.node, payload=outcome.pack()))
             self._tell_kept()
-
-    def _look_at_listing(self, record: Record) -> None:
-        """Repairs nothing: which names differ, and how."""
-        fd = self._trees[record.tree].descriptor(record.node)
-        key = record.tree, record.node
-        if record.flags & form.FIRST:
-            self._looked[key] = set(), []
-        names, found = self._looked[key]
-        for wanted in unpack_entries(record.payload):
-            names.add(wanted.name)
-            try:
-                wrong = differences(read_entry(fd, wanted.name), wanted)
-            except FileNotFoundError:
-                wrong = ["missing"]
-            if wrong:
-                found.append(wanted.name + b"\0" + ", ".join(wrong).encode())
-        if record.flags & form.LAST:
-            del self._looked[key]
-            found += [name + b"\0extra" for name in map(os.fsencode, os.listdir(fd)) if name not in names]
-            outcome = Outcome(differing=tuple(found))
-            self._answer(Record(Kind.LISTED, record.tree, record.node, payload=outcome.pack()))
 
     def _take_attributes(self, record: Record) -> None:
         (wanted,) = unpack_entries(record.payload)

@@ -11,7 +11,7 @@ FIRST = 1
 LAST = 2
 """LISTING, CANDIDATES: it ends; a folder's names that were not in it are to go."""
 LOOK = 4
-"""LISTING, DIGESTS, ATTRIBUTES: repair nothing, tell what differs."""
+"""DIGESTS: repair nothing, tell what differs."""
 HOLE = 8
 """DIGESTS: payload is a length, and there is nothing but zeros."""
 KEEP = 16
@@ -58,20 +58,17 @@ class Outcome:
     new_folders: tuple[int, ...] = ()
     new_files: tuple[int, ...] = ()
     """Made empty, or of content that nobody has compared."""
-    differing: tuple[bytes, ...] = ()
-    """Only if nothing was to be repaired: names that differ, with a word of how behind a NUL."""
 
     def pack(self) -> bytes:
         nodes = (*self.new_folders, *self.new_files)
         head = _MADE.pack(len(self.new_folders), len(self.new_files))
-        return head + struct.pack(f"<{len(nodes)}Q", *nodes) + b"".join(pack_strings(self.differing))
+        return head + struct.pack(f"<{len(nodes)}Q", *nodes)
 
     @classmethod
     def unpack(cls, payload: bytes) -> Outcome:
         folders, files = _MADE.unpack_from(payload)
         nodes = struct.unpack_from(f"<{folders + files}Q", payload, _MADE.size)
-        rest = payload[_MADE.size + 8 * len(nodes) :]
-        return cls(nodes[:folders], nodes[folders:], tuple(unpack_strings(rest)))
+        return cls(nodes[:folders], nodes[folders:])
 
 
 def pack_strings(strings: Iterable[bytes]) -> Iterator[bytes]:

@@ -18,6 +18,7 @@ from mirrord.volume.place import Place
 from mirrord.volume.records import Kind
 from mirrord.volume.resync_follow import ResyncFollower
 from mirrord.volume.stream import Stream
+from mirrord.volume.verify_follow import Onlooker
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +100,7 @@ class _Link:
             self.stream.part,
         )  # fmt: skip
         self.follower.handlers.update(self._resync.handlers())
+        self.follower.handlers[Kind.LOOK] = Onlooker(self.trees, self.follower.answer).look
         self.follower.handlers[Kind.IN_SYNC] = lambda _: owner._tell(InSync())
 
     def close(self) -> None:

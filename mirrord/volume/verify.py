@@ -6,6 +6,7 @@ where the walk has been already may be missed: both nodes have just been seen to
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -76,9 +77,9 @@ class Verification:
 
     def _verified(self) -> Verified:
         found = [
-            f"{_shown(path)}: {', '.join(words)}"
+            f"{_shown(os.path.join(os.fsencode(root), path))}: {', '.join(words)}"
             for root, walk in zip(self._paths, self._walks, strict=True)
-            for path, words in ((f"{root}/".encode() + inside, words) for inside, words in walk.found.items())
+            for path, words in walk.found.items()
         ]
         return Verified(sorted(found)[:TOLD], len(found))
 

@@ -1,7 +1,7 @@
 """The secondary's side of verify: it looks at names, and says which are not as the primary's. Nothing is repaired.
 
-What it sees is what it had when the stream got to the question, so the answer is exact for every name by itself. Content
-is compared as in a resync (`resync_follow`, DIGESTS with the flag LOOK).
+What it sees is what it had when the stream got to the question, so the answer is exact for every name by itself.
+Content is compared as in a resync (`resync_follow`, DIGESTS with the flag LOOK).
 """
 
 from __future__ import annotations

@@ -167,7 +167,7 @@ class Volume:
                 yield from primary.hold()
                 self._newest = primary.replicator.seq
             case Verify():
-                raise MachineError("a running pair cannot be compared yet")
+                primary.verify()
             case Rate(bytes_s):
                 self._rate_bytes_s = bytes_s
                 primary.limit(bytes_s)

@@ -214,6 +214,14 @@ def test_an_operator_may_promote_what_is_outdated_in_so_many_words_only() -> Non
     assert [state.condition for state in states(table.step(Promote(force=True)))] == [Condition.ALONE]
 
 
+def test_an_operator_may_promote_what_may_be_outdated_in_so_many_words_only() -> None:
+    table = Table(INSYNC)
+    table.open()
+    assert "may have gone on alone" in table.core.objection(table.now_ns, Promote())
+    assert not states(table.step(Promote()))
+    assert [state.condition for state in states(table.step(Promote(force=True)))] == [Condition.ALONE]
+
+
 def test_a_promotion_comes_to_nothing_if_the_peer_serves_by_the_time_it_is_stored() -> None:
     table = Table(OUTDATED)
     table.open()
