@@ -163,7 +163,10 @@ class Application:
 
     def _given_up(self, core: Supervisor) -> str:
         """Why the other node may do better: a service that is not restarted any more, or a check that nothing is done
-        about here (`on_failure = "release"`) and that is past the time of the start."""
+        about here (`on_failure = "release"`) and that is past the time of the start. Nothing, once it is to stop: what
+        fails then is meant to."""
+        if self._around is _LEFT:
+            return ""
         for life in core.lives:
             if life.gave_up:
                 return readiness.stands(life)

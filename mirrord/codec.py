@@ -34,7 +34,9 @@ _ROLES = (Role.STOP, Role.WAIT, Role.SECOND, Role.PRIM, Role.ALONE)
 _CONDITIONS = (Condition.BLANK, Condition.INSYNC, Condition.ALONE, Condition.OUTDATED)
 """Their positions travel on the wire."""
 
-_STORING, _SERVES, _ABLE, _ASKS, _FOLLOWS, _HANDED, _SWAP, _EMPTY, _SERVED = (1 << bit for bit in range(9))
+_STORING, _SERVES, _ABLE, _ASKS, _FOLLOWS, _HANDED, _SWAP, _EMPTY, _SERVED, _YIELDS = (
+    1 << bit for bit in range(10)
+)
 
 
 def pack(echo: Echo | None, word: bytes, clock_ns: int) -> bytes:
@@ -54,6 +56,7 @@ def pack_word(word: Word) -> bytes:
         | _SWAP * word.wants_swap
         | _EMPTY * word.empty
         | _SERVED * word.state.served
+        | _YIELDS * word.yields
     )
     state = word.state
     return b"".join(
@@ -100,6 +103,7 @@ def _read_word(reader: Reader) -> Word:
         role=_ROLES[role],
         state=state,
         storing=bool(flags & _STORING),
+        yields=bool(flags & _YIELDS),
         serves=bool(flags & _SERVES),
         able=bool(flags & _ABLE),
         asks=bool(flags & _ASKS),

@@ -46,6 +46,7 @@ from mirrord.core.events import (
     StartApplication,
     StopApplication,
     Stored,
+    StoreRefused,
     Tick,
     TookOver,
     VolumeLost,
@@ -286,5 +287,6 @@ class Daemon:
         if error is None:
             self.step(Stored())
             return
+        self.step(StoreRefused())
         self.remark(f"the state cannot be written: {error.strerror}; trying again")
         asyncio.get_running_loop().call_later(STORE_AGAIN_S, self._save, state)

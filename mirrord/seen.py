@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -27,19 +28,26 @@ class Seen:
         self.witness_ns: int | None = None
         """When the witness answered last."""
         self.verified: dict[str, Any] | None = None
-        """What the last Verify found, and when (Unix time, in seconds)."""
+        """What the last Verify found, or why it ended before (`failure`), and when (Unix time, in seconds). Until
+        everything was made equal."""
         self.diverged: dict[str, Any] | None = None
-        """Where files of this node were kept when it had gone apart, how many (None: not known any more), and since
-        when (Unix time, in seconds). Until the folder is gone, or somebody says that they have looked.
+        """Where files of this node were kept when it had gone apart, how many, and since when (Unix time, in seconds).
+        Until the folder is gone, or somebody says that they have looked.
         """
         self._progress: Progress | None = None
+        self._verifying = self._repairing = False
         self._began_ns = 0
         self._began_bytes = 0
 
     def order(self, order: orders.Order) -> None:
         """An order is on its way to the volume."""
-        if isinstance(order, orders.Lead | orders.Follow | orders.Verify):
-            self._progress = None
+        match order:
+            case orders.Lead() | orders.Follow():
+                self._progress = None
+                self._repairing = isinstance(order, orders.Lead) and order.resync == "everything"
+            case orders.Verify():
+                self._progress = None
+                self._verifying = True
 
     def take(self, report: Report) -> None:
         """The volume has said something."""
@@ -52,9 +60,11 @@ class Seen:
                 self._progress = report
             case InSync() | Unlinked():
                 self._progress = None
-            case Verified(differing, count):
+                if self._repairing and isinstance(report, InSync):
+                    self.verified = None
+            case Verified():
                 self._progress = None
-                self.verified = {"at": round(time.time(), 3), "differing": differing, "count": count}
+                self._take_verified(report)
             case Kept(folder, files):
                 self.diverged = {"folder": folder, "files": files, "since": round(time.time(), 3)}
 
@@ -62,15 +72,24 @@ class Seen:
         """The volume has ended."""
         self._progress = None
         self.figures.forget()
+        if self._verifying:
+            self._take_verified(Verified([], 0, "the volume has ended"))
+
+    def _take_verified(self, verified: Verified) -> None:
+        self._verifying = False
+        self.verified = {"at": round(time.time(), 3), **asdict(verified)}
 
     def look_at_diverged(self) -> None:
         """Whether files that were kept are still there. Slow: it asks a disk."""
         kept = self._kept()
         if not kept:
             self.diverged = None
-        elif self.diverged is None or str(kept[-1]) != self.diverged["folder"]:
-            since = round(kept[-1].stat().st_mtime, 3)
-            self.diverged = {"folder": str(kept[-1]), "files": None, "since": since}
+            return
+        folder = str(kept[0] if len(kept) == 1 else kept[0].parent)
+        if self.diverged is None or folder != self.diverged["folder"]:
+            files = sum(len(names) for each in kept for _, _, names in os.walk(each))
+            since = round(min(each.stat().st_mtime for each in kept), 3)
+            self.diverged = {"folder": folder, "files": files, "since": since}
 
     def looked(self) -> str:
         """Somebody has looked at what was kept: it is put aside. Where it is now; MachineError if there is nothing."""

@@ -4,6 +4,12 @@
      "served": true}}
 
 A file that cannot be read is never guessed: an operator who removes it says that this node's data counts for nothing.
+
+A disk that is full must not keep a node from saying that it is outdated, so nothing new is needed to save: a second
+file has its block already. It is written in place, and once that is on the disk the two change names
+(RENAME_EXCHANGE, rename(2)). A crash leaves the state before or the one after, and what is half written has the other
+name. File systems that write every block to a new place (Btrfs, ZFS) may refuse nevertheless; the state is then as it
+was.
 """
 
 from __future__ import annotations
@@ -11,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -21,9 +28,13 @@ from typing import Any
 from farmd.errors import ConfigError, MachineError
 from farmd.kit import toml
 from mirrord.core.generations import HISTORY_MAX, Condition, State
+from mirrord.volume import syscalls
 
 VERSION = 1
+FILE_BYTES = 1 << 12
+"""A state with the longest history fits; it is filled up with spaces, so that its block never changes."""
 FILE_BYTES_MAX = 1 << 16
+_EXCHANGE = 2  # linux/fs.h, RENAME_EXCHANGE
 
 
 class Store:
@@ -33,9 +44,11 @@ class Store:
         """folder: the mirror's own, which is made if it is not there. MachineError if that is not possible."""
         self.folder = folder
         self._path = folder / "state.json"
+        self._spare = folder / "state.spare"
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store")  # a disk may take its time, the loop may not
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._make_room()
         except OSError as error:
             raise MachineError(f"the folder {folder} cannot be made: {error.strerror}") from None
 
@@ -54,19 +67,22 @@ class Store:
             ) from None
 
     def save(self, state: State) -> None:
-        """Returns when it is durable. OSError if it cannot be written; then the file is as it was."""
-        aside = self._path.with_suffix(".new")
-        content = json.dumps({"version": VERSION, "state": dataclasses.asdict(state)}).encode()
-        with aside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.rename(self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        """Returns when it is durable. OSError if it cannot be written; then either this state is there or the last."""
+        _sync_folder(self.folder)  # an exchange that is not on the disk yet: what is overwritten now must not count there
+        _write(self._spare, _encoded(state))
+        spare, path = os.fsencode(self._spare), os.fsencode(self._path)
+        syscalls.rename(syscalls.AT_FDCWD, spare, syscalls.AT_FDCWD, path, _EXCHANGE)
+        _sync_folder(self.folder)
+
+    def _make_room(self) -> None:
+        """Both files are there, each as a whole; what is there already stays."""
+        for path in (self._path, self._spare):
+            if not path.exists():
+                unfinished = path.with_suffix(".new")
+                unfinished.touch(mode=0o600)
+                _write(unfinished, _encoded(State()))
+                unfinished.rename(path)
+        _sync_folder(self.folder)
 
     def save_soon(self, state: State, done: Callable[[OSError | None], None]) -> None:
         """The same beside the running loop, which `done` is called in; one after the other."""
@@ -77,6 +93,28 @@ class Store:
     def close(self) -> None:
         """Waits for what is under way."""
         self._writer.shutdown()
+
+
+def _encoded(state: State) -> bytes:
+    content = json.dumps({"version": VERSION, "state": dataclasses.asdict(state)}).encode() + b"\n"
+    return content.ljust(FILE_BYTES)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """In place, onto the disk."""
+    with path.open("r+b", buffering=0) as file:
+        written = file.write(content)
+        os.fsync(file.fileno())
+    if written != len(content):  # the disk filled up on the way
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _failure(saved: asyncio.Future[None]) -> OSError | None:

@@ -74,15 +74,28 @@ def _verify(arguments: argparse.Namespace) -> int:
     began = ask(arguments, "verify")["at"]
 
     def done(answer: dict[str, Any]) -> bool:
+        verified = answer["verified"]
+        if verified is not None and verified["at"] >= began:
+            return True
         if not answer["in_sync"]:
             raise MachineError("the pair is not in sync any more, so it was not verified")
-        return answer["verified"] is not None and answer["verified"]["at"] >= began
+        return False
 
     found = _await(arguments, "the comparison has not ended", done)["verified"]
-    lines = [f"{found['count']} files differ:" if found["count"] > 1 else "one file differs:", *found["differing"]]
-    text = "\n  ".join(lines) if found["count"] else "both nodes have the same"
-    _tell(arguments, found, text)
+    if found["failure"]:
+        raise MachineError(f"the comparison has ended before everything was compared: {found['failure']}")
+    _tell(arguments, found, _differing(found))
     return 1 if found["count"] else 0
+
+
+def _differing(found: dict[str, Any]) -> str:
+    count, told = found["count"], found["differing"]
+    if not count:
+        return "both nodes have the same"
+    head = "one path differs" if count == 1 else f"{count} paths differ"
+    if count > len(told):
+        head += f", the first {len(told)} of them are"
+    return "\n  ".join((f"{head} (`farmctl resync` makes the other node equal to this one):", *told))
 
 
 def _diverged(arguments: argparse.Namespace) -> int:
@@ -93,7 +106,7 @@ def _diverged(arguments: argparse.Namespace) -> int:
     text = "no files of a diverged side are kept here"
     if kept is not None:
         count = "files" if kept["files"] is None else f"{kept['files']} files"
-        text = f"{count} that only this node had are kept in {kept['folder']}"
+        text = f"{count} that only this node had are kept in {kept['folder']} (told until `farmctl diverged --looked`)"
     return _tell(arguments, {"diverged": kept}, text)
 
 

@@ -68,6 +68,11 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreRefused:
+    """The disk does not take the state of the last Store; it is tried again until it does, and then Stored."""
+
+
+@dataclass(frozen=True, slots=True)
 class ApplicationStopped:
     """No process of the application is left. The answer to StopApplication, also if there never was one."""
 
@@ -132,7 +137,7 @@ class Quit:
 
 
 Wish = Swap | Promote | Stop | Start | Resync | Verify
-Answer = Stored | ApplicationStopped | Reported | VolumeLost
+Answer = Stored | StoreRefused | ApplicationStopped | Reported | VolumeLost
 Event = Tick | Received | WitnessAnswered | Answer | Health | Window | Wish | Quit
 
 

@@ -20,6 +20,7 @@ from mirrord.core.events import (
     Start,
     Stop,
     Stored,
+    StoreRefused,
     Swap,
     Tick,
     Verify,
@@ -61,6 +62,8 @@ def take(core: Core, now_ns: int, event: Event) -> None:
                 core.fence("the volume has ended")
         case Stored():
             machine.stored(now_ns)
+        case StoreRefused():
+            machine.refused = True
         case ApplicationStopped():
             machine.application_stopped()
         case Health():

@@ -18,7 +18,7 @@ from mirrord.core.events import (
     StopApplication,
     Store,
 )
-from mirrord.core.generations import State
+from mirrord.core.generations import Condition, State
 from mirrord.core.volume import Volume
 from mirrord.orders import Order, Withdraw
 
@@ -39,6 +39,8 @@ class Machine:
         """What is on disk."""
         self.writing: State | None = None
         """What is on its way to the disk."""
+        self.refused = False
+        """The disk has refused to take that."""
         self._then: Callable[[int], None] | None = None
         self.volume = Volume(now_ns)
         self.replacing = False
@@ -59,7 +61,7 @@ class Machine:
     def store(self, state: State, then: Callable[[int], None]) -> None:
         """Writes the state; `then` is called once it is durable, and not before."""
         assert self.writing is None
-        self.writing, self._then = state, then
+        self.writing, self.refused, self._then = state, False, then
         self.out.append(Store(state))
 
     def stored(self, now_ns: int) -> None:
@@ -67,6 +69,12 @@ class Machine:
         assert self._then is not None
         self.state, self.writing = self.writing, None
         self._then(now_ns)
+
+    @property
+    def yields(self) -> bool:
+        """Whether nothing but a refusing disk keeps it from being outdated, and from serving before it is."""
+        outdated = self.writing is not None and self.writing.condition is Condition.OUTDATED
+        return outdated and self.refused and self.state.condition is Condition.INSYNC
 
     # -- volume --------------------------------------------------------------------------------------------------------
 

@@ -133,6 +133,7 @@ class Core:
             role=self.role,
             state=machine.state,
             storing=machine.writing is not None,
+            yields=machine.yields,
             serves=machine.serves or self.role in SERVING,
             able=self.able,
             asks=self.asks_since_ns is not None,

@@ -72,11 +72,12 @@ def _without_stream(core: Core, now_ns: int, word: Word) -> bool:
 
 def agreed(core: Core, word: Word) -> bool:
     """Whether the peer will not serve before it has heard from us that it may: it has durably no data that it would
-    serve with, it does not ask the same of us, and it said so after it had heard that it is asked. An older word would
-    not do: it might have come to be in sync since."""
-    if core.asks_since_ns is None or word.serves or word.storing or word.asks:
+    serve with, or yields; it does not ask the same of us, and it said so after it had heard that it is asked. An older
+    word would not do: it might have come to be in sync since."""
+    if core.asks_since_ns is None or word.serves or word.asks:
         return False
-    return not word.state.may_serve and core.contact.confirmed_since(core.asks_since_ns)
+    outdated = not (word.storing or word.state.may_serve)
+    return (outdated or word.yields) and core.contact.confirmed_since(core.asks_since_ns)
 
 
 def _alone(core: Core, word: Word | None) -> None:

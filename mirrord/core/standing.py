@@ -53,6 +53,9 @@ class Word:
     """What it has on disk."""
     storing: bool
     """It is writing another state: nobody may rely on this one."""
+    yields: bool
+    """Its disk refuses to store that it is outdated. It is in sync there, and as such serves only after it has been in
+    contact (waiting.py); and before it has stored this it does nothing else. So this word is as good as the disk's."""
     serves: bool
     """Something of it may still reach clients or files: its address, its application or its mount."""
     able: bool

@@ -39,7 +39,9 @@ def listing(root: str | os.PathLike[str]) -> Listing:
         status = os.lstat(path)
         facts = found[relative] = _facts(path, status)
         if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
-            facts["linked to"] = first_names.setdefault((status.st_dev, status.st_ino), relative)
+            first = first_names.setdefault((status.st_dev, status.st_ino), relative)
+            if first != relative:  # of one name alone it does not matter which others there are outside of the tree
+                facts["linked to"] = first
     return found
 
 

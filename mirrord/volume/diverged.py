@@ -128,7 +128,7 @@ def _separate(target: bytes) -> None:
     """What was kept is a file of its own: another name of it may have stayed in the tree, where it is written to."""
     for path in [target, *(os.path.join(above, name) for above, _, names in os.walk(target) for name in names)]:
         status = os.lstat(path)
-        if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+        if not stat.S_ISDIR(status.st_mode) and status.st_nlink > 1:
             _copy_thing(path, path + b".incomplete")
             os.rename(path + b".incomplete", path)
 

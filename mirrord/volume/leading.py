@@ -99,8 +99,9 @@ class Leading:
             raise MachineError("the peer is not in sync yet")
         if self._verification is None:
             self._verification = Verification(
-                self._trees, paths, self._paced, settle_times=self._ground.settle_times, ended=self._verified
-            )
+                self._trees, paths, self._paced, changes=lambda: self._replicator.figures.changes,
+                settle_times=self._ground.settle_times, ended=self._verified,
+            )  # fmt: skip
             self._leader.handlers.update(self._verification.handlers())
             self._ground.loop.work = self._work
             self._tell_progress()
@@ -166,6 +167,8 @@ class Leading:
             self.checkpoint(self._checkpoint_again)
 
     def _verified(self, verified: Verified) -> None:
+        assert self._verification is not None
+        self._ground.tell(self._verification.progress())
         self._verification = None
         self._ground.loop.work = lambda _: False
         self._ground.tell(verified)

@@ -21,9 +21,11 @@ class FileComparison:
     """One file's. `fd` is this comparison's to close."""
 
     def __init__(
-        self, tree: int, node: int, fd: int, chunks: set[int] | None, buffer: memoryview, *, look: bool = False
-    ) -> None:
-        """chunks: which 4 MiB pieces may differ; None: all. look: nothing is to be repaired."""
+        self, tree: int, node: int, fd: int, chunks: set[int] | None, buffer: memoryview, *, look: bool = False,
+        piece_bytes: int = PIECE_BYTES,
+    ) -> None:  # fmt: skip
+        """chunks: which 4 MiB pieces may differ; None: all. look: nothing is to be repaired. piece_bytes: how much each
+        question is about."""
         self.node = node
         self.unanswered = 0
         self.asked_all = False
@@ -39,6 +41,7 @@ class FileComparison:
         self._chunks = chunks
         self._buffer = buffer
         self._look = look
+        self._piece_bytes = piece_bytes
 
     def close(self) -> None:
         os.close(self._fd)
@@ -70,7 +73,7 @@ class FileComparison:
                 at = hole_end
             elif data is not None and self._is_marked(at):
                 self.unanswered += 1
-                end = min(at - at % PIECE_BYTES + PIECE_BYTES, self._data_end(data))
+                end = min(at - at % self._piece_bytes + self._piece_bytes, self._data_end(data))
                 found = digests(self._fd, at, end, self._buffer)
                 yield Record(Kind.DIGESTS, self._tree, self.node, at, flags, found)
                 at = end

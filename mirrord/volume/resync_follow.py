@@ -123,7 +123,8 @@ class ResyncFollower:
     def _differs(self, record: Record, fd: int, *, look: bool) -> list[int]:
         """The blocks that the primary has to send. What is nothing but zeros there becomes a hole here at once."""
         theirs, start = bytes(record.payload), record.offset
-        ours = content.digests(fd, start, start + content.PIECE_BYTES, self._buffer)[: len(theirs)]
+        end = start + len(theirs) // content.DIGEST_BYTES * content.BLOCK_BYTES
+        ours = content.digests(fd, start, end, self._buffer)
         wrong = content.differing(ours, theirs)
         if wrong and not look:
             self._keep(record, fd)

@@ -17,28 +17,56 @@ from mirrord.volume.served_tree import ServedTree
 from mirrord.volume.stream import CANNOT, said
 from mirrord.volume.verify_walk import Walk
 
+TURN_NS = 100_000
+"""What it takes of the loop at once, a step more or less."""
+INTERVAL_NS = 1_000_000
+"""While applications change something, it gets one turn in so long: both ends are busy with that for a third of it."""
 TOLD = 100
 """How many of the paths that differ are told."""
+
+
+class Turns:
+    """When verify may go on: at any time if nobody else needs the loop, else rarely."""
+
+    def __init__(self, changes: Callable[[], int]) -> None:
+        """changes: a number that is another one when applications have changed something."""
+        self._changes = changes
+        self._seen = changes()
+        self._seen_ns = self._last_ns = 0
+
+    def begin(self, now_ns: int) -> bool:
+        """Whether there is a turn now."""
+        changes = self._changes()
+        if changes != self._seen:
+            self._seen, self._seen_ns = changes, now_ns
+        if now_ns - self._seen_ns < INTERVAL_NS and now_ns - self._last_ns < INTERVAL_NS:
+            return False
+        self._last_ns = now_ns
+        return True
 
 
 class Verification:
     """One, from its beginning until `ended` is called. paths: where the trees are, for people."""
 
     def __init__(
-        self, trees: Sequence[ServedTree], paths: Sequence[str], outlet: Outlet, *, settle_times: Callable[[], None],
-        ended: Callable[[Verified], None],
+        self, trees: Sequence[ServedTree], paths: Sequence[str], outlet: Outlet, *, changes: Callable[[], int],
+        settle_times: Callable[[], None], ended: Callable[[Verified], None],
     ) -> None:  # fmt: skip
         self._paths = paths
         self._outlet = outlet
         self._ended = ended
         self._sent_bytes = 0
+        self._turns = Turns(changes)
         self._walks = [Walk(tree, self._put, settle_times) for tree in trees]
         self._steps: Iterator[bool] | None = (step for walk in self._walks for step in walk.steps())
 
     def work(self, budget_ns: int) -> bool:
         """Goes on for so long; whether there is more to do before the peer answers."""
+        now_ns = time.monotonic_ns()
+        if not self._turns.begin(now_ns):
+            return True
+        until_ns = now_ns + min(budget_ns, TURN_NS)
         self._outlet.catch_up()
-        until_ns = time.monotonic_ns() + budget_ns
         more = True
         try:
             while more and time.monotonic_ns() < until_ns and self._steps is not None:
@@ -88,6 +116,8 @@ class Verification:
             self._walks[record.tree].take(record)
 
     def _put(self, record: Record) -> None:
+        if self._steps is None:
+            return  # settling times was when the link was seen to be broken
         self._outlet.put(record)
         self._sent_bytes += HEADER.size + len(record.payload)
 

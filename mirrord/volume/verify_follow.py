@@ -67,7 +67,13 @@ def _words(tree: FollowedTree, folder: int, fd: int, wanted: Entry) -> tuple[str
     words = list(differences(have, wanted))
     if have.links != wanted.links and not have.is_folder:
         words.append(LINKS)
-    known = tree.known(wanted.node, wanted.mode >> 12) if wanted.name else None
-    if known is not None and known != syscalls.handle_of(fd, wanted.name):
-        words.append(ANOTHER)
-    return tuple(words)
+    difference = Difference(wanted.name, tuple(words))
+    if wanted.name and difference.same_object and _is_another(tree, fd, wanted):
+        return (*words, ANOTHER)
+    return difference.words
+
+
+def _is_another(tree: FollowedTree, fd: int, wanted: Entry) -> bool:
+    """Whether what the primary calls by this id is known here, and is not what has the name."""
+    known = tree.known(wanted.node, wanted.mode >> 12)
+    return known is not None and known != syscalls.handle_of(fd, wanted.name)

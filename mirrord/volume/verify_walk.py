@@ -25,7 +25,7 @@ from mirrord.volume import syscalls
 from mirrord.volume.records import Kind, Record
 from mirrord.volume.resync_candidates import GO_ON, WAIT, Put
 from mirrord.volume.resync_content import FileComparison
-from mirrord.volume.resync_digests import BLOCK_BYTES, DIGEST_BYTES, PIECE_BYTES
+from mirrord.volume.resync_digests import BLOCK_BYTES, DIGEST_BYTES
 from mirrord.volume.resync_listing import Entry, describe, pack_entries, read_entry
 from mirrord.volume.resync_names import PART_ENTRIES, READ_FOLDER, Listing, Names
 from mirrord.volume.resync_records import HOLE, LAST, LENGTH
@@ -35,9 +35,11 @@ from mirrord.volume.served_tree import ServedTree
 from mirrord.volume.tree import ROOT
 from mirrord.volume.verify_records import CONTENT, Difference, absent, unpack_differences
 
+PIECE_BYTES = 1 << 18
+"""Of content in one question. A live write waits for one of these at this node, and for the window at the peer."""
+
 WINDOW_BYTES = 2 * PIECE_BYTES
-"""Of content that the peer is asked to read ahead of its answers: one piece on its way while it reads another, and a
-live write waits for no more than these."""
+"""Of content that the peer is asked to read ahead of its answers: one piece is on its way while it reads another."""
 
 _READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NOATIME
 
@@ -183,7 +185,9 @@ class Walk:
         except OSError:
             self._leave(node)
             return
-        comparison = FileComparison(self._tree.number, node, fd, None, self._buffer, look=True)
+        comparison = FileComparison(
+            self._tree.number, node, fd, None, self._buffer, look=True, piece_bytes=PIECE_BYTES
+        )
         self._files[node] = comparison, place
         for record in comparison.questions():
             if not comparison.exists or not self._knows(node):
@@ -192,7 +196,7 @@ class Walk:
                 break
             self._put(record)
             size = _bytes_of(record)
-            self.done_bytes += size
+            self.done_bytes += max(0, min(size, os.fstat(fd).st_size - record.offset))
             self._being_read.append(0 if record.flags & HOLE else size)
             while sum(self._being_read) >= WINDOW_BYTES:
                 yield WAIT
@@ -281,7 +285,7 @@ class Walk:
 
 
 def _bytes_of(question: Record) -> int:
-    """How much of the file it is about."""
+    """How much of the file it is about, in whole blocks."""
     if question.flags & HOLE:
         length: int = LENGTH.unpack(question.payload)[0]
         return length

@@ -142,6 +142,8 @@ class Primary:
             victim, last = self.tree.victim(folder, new)
         except FileNotFoundError:
             victim, last = None, False
+        if victim is not None and victim is moving:
+            return  # two names of one object: the kernel does nothing and asks nobody
         syscalls.rename(self.tree.descriptor(old_folder), old, self.tree.descriptor(folder), new, flags)
         if flags & 2:
             self.tree.moved(victim, folder, new, old_folder, old)

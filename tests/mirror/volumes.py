@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from lab.waiting import until
 from mirrord import orders
@@ -172,11 +172,11 @@ class Pair:
         self.first.obey(Serve())
         self.first.obey(GoAlone())
 
-    def link(self, generation: int = 1) -> None:
+    def link(self, generation: int = 1, resync: Literal["journal", "everything"] = "journal") -> None:
         """The second one follows the first one, until both say that they are in sync."""
         here, there = len(self.first.reports), len(self.second.reports)
         self.second.obey(Follow([generation, 1]))
-        self.first.obey(Lead([generation, 1], "journal"))
+        self.first.obey(Lead([generation, 1], resync))
         self.first.wait(Linked, here)
         self.first.wait(InSync, here)
         self.second.wait(InSync, there)

@@ -33,6 +33,7 @@ from mirrord.core.events import (
     StopApplication,
     Store,
     Stored,
+    StoreRefused,
     Tick,
     TookOver,
     VolumeLost,
@@ -307,6 +308,9 @@ class Mirror:
 
     def _store(self, node: Node, state: State) -> None:
         """A power failure or a crash on the way leaves either state."""
+        if self.random.random() < self.faults.refusals:
+            self._refuse_to_store(node, state)
+            return
         self.on_store(node, state)
         run = node.run
         durable_ns = self.work_ns()
@@ -321,6 +325,12 @@ class Mirror:
 
         self.at(self.now + durable_ns, write)
         self.at(self.now + durable_ns + 1, lambda: self._hand_in(node, Stored()) if self._runs(node, run) else None)
+
+    def _refuse_to_store(self, node: Node, state: State) -> None:
+        run = node.run
+        self.at(self.now + self.work_ns(), lambda: self._hand_in(node, StoreRefused()) if self._runs(node, run) else None)
+        again_ns = self.now + int(self.random.uniform(200, 2000) * MS)
+        self.at(again_ns, lambda: self._store(node, state) if self._runs(node, run) else None)
 
     def _start_application(self, node: Node) -> None:
         node.starts += 1

@@ -39,6 +39,8 @@ class Faults:
     """An application that cannot be kept running on a node."""
     orders: float = 0.0
     """Of an operator."""
+    refusals: float = 0.0
+    """Probability that a disk does not take a state at first."""
     ambushes: float = 0.0
     """Probability that something happens just when a node writes its state: then it is slow, and meanwhile a node dies,
     stands still or is cut off."""

@@ -25,6 +25,7 @@ class Ordeal:
 def ordeal_for(seed: int) -> Ordeal:
     """The mirror and the faults of a seed: from calm to wild, so that rare events are seen alone and together."""
     choose = random.Random(f"mirror {seed}").choice
+    refusals = random.Random(f"disks {seed}").choice([0, 0, 0.2])
     faults = Faults(
         loss=choose([0, 0, 0.02, 0.1, 0.3]),
         duplication=choose([0, 0.1]),
@@ -45,6 +46,7 @@ def ordeal_for(seed: int) -> Ordeal:
         applications=choose([0, 0, 0.1]),
         orders=choose([0, 0.2, 0.5]),
         ambushes=choose([0, 0.1, 0.3]),
+        refusals=refusals,
     )
     settings: dict[str, object] = {
         "heartbeat_ns": 100 * MS,

@@ -25,6 +25,7 @@ _WORD = Word(
     role=Role.WAIT,
     state=INSYNC,
     storing=False,
+    yields=False,
     serves=False,
     able=True,
     asks=False,

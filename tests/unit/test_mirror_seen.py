@@ -9,7 +9,7 @@ import pytest
 
 from farmd.errors import MachineError
 from mirrord.figures import quantile
-from mirrord.orders import Alive, InSync, Kept, Progress, Verified, Verify
+from mirrord.orders import Alive, InSync, Kept, Lead, Progress, Verified, Verify
 from mirrord.refusals import TELLING, Refusals
 from mirrord.reloading import reload
 from mirrord.seen import Seen
@@ -59,11 +59,27 @@ def test_what_a_comparison_found_is_kept_until_the_next_one(tmp_path: Path) -> N
     seen.take(Verified(["a/b"], 1))
     assert seen.verified is not None
     assert (seen.verified["differing"], seen.verified["count"]) == (["a/b"], 1)
+    for resync, told in (("journal", True), ("everything", False)):
+        seen.order(Lead([2, 1], resync))  # type: ignore[arg-type]
+        seen.take(InSync())
+        assert (seen.verified is not None) is told
+
+
+def test_a_comparison_that_cannot_end_has_failed(tmp_path: Path) -> None:
+    seen = Seen(tmp_path)
+    seen.lose()
+    assert seen.verified is None
+    seen.order(Verify())
+    seen.lose()
+    assert seen.verified is not None
+    assert seen.verified["failure"] == "the volume has ended"
 
 
 def test_diverged_files_are_told_of_until_somebody_has_looked(tmp_path: Path) -> None:
     folder = tmp_path / "diverged/2026-11-21T14-03-59"
     folder.mkdir(parents=True)
+    (folder / "0").mkdir()
+    (folder / "0" / "file").touch()
     seen = Seen(tmp_path)
     seen.take(Kept(str(folder), 7))
     assert seen.diverged is not None
@@ -71,7 +87,11 @@ def test_diverged_files_are_told_of_until_somebody_has_looked(tmp_path: Path) ->
     after_a_restart = Seen(tmp_path)
     after_a_restart.look_at_diverged()
     assert after_a_restart.diverged is not None
-    assert (after_a_restart.diverged["folder"], after_a_restart.diverged["files"]) == (str(folder), None)
+    assert (after_a_restart.diverged["folder"], after_a_restart.diverged["files"]) == (str(folder), 1)
+    (tmp_path / "diverged/2026-11-22T14-03-59/0/folder").mkdir(parents=True)
+    (tmp_path / "diverged/2026-11-22T14-03-59/0/folder/another").touch()
+    after_a_restart.look_at_diverged()
+    assert (after_a_restart.diverged["folder"], after_a_restart.diverged["files"]) == (str(folder.parent), 2)
     assert seen.looked() == str(tmp_path / "looked-at")
     assert seen.diverged is None
     assert (tmp_path / "looked-at/2026-11-21T14-03-59").is_dir()

@@ -40,8 +40,8 @@ def test_nobody_else_may_look(store: Store, tmp_path: Path) -> None:
 
 def test_what_is_half_written_does_not_count(store: Store, tmp_path: Path) -> None:
     store.save(STATE)
-    (tmp_path / "db/state.new").write_text('{"version": 1, "sta')
-    assert store.load() == STATE
+    (tmp_path / "db/state.spare").write_text('{"version": 1, "sta')
+    assert store.load() == Store(tmp_path / "db").load() == STATE
     store.save(State())
     assert store.load() == State()
 

@@ -1,0 +1,137 @@
+"""The state on a real disk: one that is full, and one whose power is cut at each step of saving."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
+from lab.mirror_disk import EXT4_GOING_FLAGS_NOLOGFLUSH, EXT4_IOC_SHUTDOWN
+from mirrord import store as under_test
+from mirrord.core.generations import HISTORY_MAX, Condition, Generation, State
+from mirrord.store import Store
+
+pytestmark = pytest.mark.needs_root
+
+FIRST = State(Generation(3, 1), (), Condition.INSYNC)
+LONGEST = State(
+    Generation(2**64 - 1, 255), tuple(Generation(2**64 - 2 - n, 255) for n in range(HISTORY_MAX)), Condition.OUTDATED
+)
+
+NEVER = 0
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("disk") / "ext4"
+    with path.open("wb") as file:
+        file.truncate(8 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", path], check=True)
+    with mounted(path) as disk:
+        save(disk, FIRST)
+    return path
+
+
+@contextlib.contextmanager
+def mounted(image: Path) -> Iterator[Path]:
+    disk = image.with_suffix(".mounted")
+    disk.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-o", "loop", image, disk], check=True)
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def save(disk: Path, state: State) -> None:
+    with contextlib.closing(Store(disk / "db")) as store:
+        store.save(state)
+
+
+def load(disk: Path) -> State:
+    with contextlib.closing(Store(disk / "db")) as store:
+        return store.load()
+
+
+def test_a_full_disk_takes_every_further_state(image: Path) -> None:
+    with mounted(image) as disk:
+        with (disk / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError, match="No space left"):
+            while True:
+                filler.write(bytes(1 << 12))
+        for state in (FIRST, LONGEST, State(), LONGEST):
+            save(disk, state)
+            assert load(disk) == state
+        (disk / "filler").unlink()
+        save(disk, FIRST)
+
+
+def test_the_longest_state_does_not_change_the_size_of_the_file(tmp_path: Path) -> None:
+    for state in (State(), LONGEST):
+        save(tmp_path, state)
+        assert {path.stat().st_size for path in (tmp_path / "db").iterdir()} == {under_test.FILE_BYTES}
+
+
+class PowerCut:
+    """Cuts a disk's power before the step of saving with this number; its own steps are calls out of store.py."""
+
+    def __init__(self, disk: Path, at: int) -> None:
+        self.steps = 0
+        self._at = at
+        self._disk = os.open(disk, os.O_RDONLY | os.O_DIRECTORY)
+
+    def close(self) -> None:
+        os.close(self._disk)
+
+    def __call__(self, frame: FrameType, event: str, _: object) -> None:
+        if event == "c_call" and frame.f_code.co_filename in (under_test.__file__, under_test.syscalls.__file__):
+            self.steps += 1
+            if self.steps == self._at:
+                fcntl.ioctl(self._disk, EXT4_IOC_SHUTDOWN, struct.pack("=I", EXT4_GOING_FLAGS_NOLOGFLUSH))
+
+
+def cut_while_saving(disk: Path, state: State, step: int) -> tuple[int, OSError | None]:
+    """How many steps there were, and what became of it."""
+    failure = None
+    with contextlib.closing(Store(disk / "db")) as store, contextlib.closing(PowerCut(disk, step)) as cut:
+        sys.setprofile(cut)
+        try:
+            store.save(state)
+        except OSError as error:
+            failure = error
+        finally:
+            sys.setprofile(None)
+    return cut.steps, failure
+
+
+def test_a_power_cut_at_any_step_leaves_the_state_before_or_the_one_after(image: Path, tmp_path: Path) -> None:
+    left = set()
+    copy = tmp_path / "ext4"
+    shutil.copy(image, copy)
+    with mounted(copy) as disk:
+        steps, _ = cut_while_saving(disk, LONGEST, NEVER)
+    assert steps > 10
+    for step in range(1, steps + 1):
+        shutil.copy(image, copy)
+        with mounted(copy) as disk:
+            _, failure = cut_while_saving(disk, LONGEST, step)
+        with mounted(copy) as disk:
+            state = load(disk)
+            assert state in (FIRST, LONGEST)
+            if failure is None:
+                assert state == LONGEST, f"saved before step {step}, and gone"
+            else:
+                assert failure.errno == errno.EIO
+            left.add(state)
+            save(disk, State())
+            assert load(disk) == State()
+    assert left == {FIRST, LONGEST}
