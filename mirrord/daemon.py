@@ -170,6 +170,8 @@ class Daemon:
     def _take_report(self, report: orders.Report) -> None:
         self.seen.take(report)
         self.step(Reported(report))
+        if isinstance(report, orders.InSync) and (kept := self.seen.kept_there()) is not None:
+            self.remark(f"{self.core.peer_name} keeps files that only it had in {kept.folder}: {kept.files}")
 
     def _lose_volume(self, why: str) -> None:
         self.seen.lose()

@@ -34,6 +34,8 @@ class Seen:
         """Where files of this node were kept when it had gone apart, how many, and since when (Unix time, in seconds).
         Until the folder is gone, or somebody says that they have looked.
         """
+        self._kept_there: Kept | None = None
+        """What the peer has told that it keeps of its own, since a resync began."""
         self._progress: Progress | None = None
         self._verifying = self._repairing = False
         self._began_ns = 0
@@ -65,8 +67,13 @@ class Seen:
             case Verified():
                 self._progress = None
                 self._take_verified(report)
-            case Kept(folder, files):
-                self.diverged = {"folder": folder, "files": files, "since": round(time.time(), 3)}
+            case Kept():
+                self._kept_there = report
+
+    def kept_there(self) -> Kept | None:
+        """What the peer keeps, to be told once: it is there that somebody must look."""
+        kept, self._kept_there = self._kept_there, None
+        return kept
 
     def lose(self) -> None:
         """The volume has ended."""

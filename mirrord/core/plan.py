@@ -35,6 +35,7 @@ class Plan:
     """Folder -> how many of its listings are not answered."""
     _visited: set[int] = field(default_factory=set)
     _files: dict[int, set[int] | None] = field(default_factory=dict)
+    _others: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         if self.everything:
@@ -80,10 +81,16 @@ class Plan:
         self._unvisited.discard(folder)
         self._listed[folder] = self._listed.get(folder, 0) + 1
 
-    def answered(self, folder: int, new_folders: Iterable[int], new_files: Iterable[int]) -> None:
-        """The peer has made the folder's names right; some things it did not have, and made them empty."""
+    def answered(
+        self, folder: int, new_folders: Iterable[int], new_files: Iterable[int], changed_folders: Iterable[int] = ()
+    ) -> None:
+        """The peer has made the folder's names right; some things it did not have, and made them empty or took what
+        had the name for them; some folders look as if they had changed."""
         if not self.everything:  # else they are in the plan in any case
             for node in new_folders:
+                self._others.add(node)
+                self.visit(node)
+            for node in changed_folders:
                 self.visit(node)
             for node in new_files:
                 self.compare(node)
@@ -96,14 +103,19 @@ class Plan:
     def made(self, folder: int) -> None:
         """A new folder whose making was sent: both sides' are empty."""
         self._unvisited.discard(folder)
+        self._others.discard(folder)
         if self.everything:
             self._visited.add(folder)
 
-    def gone(self, node: int) -> None:
-        """The object does not exist any more."""
-        self._unvisited.discard(node)
-        self._visited.discard(node)
-        self._files.pop(node, None)
+    def gone(self, folder: int) -> None:
+        """The folder does not exist any more; a file may have its number by now."""
+        self._unvisited.discard(folder)
+        self._visited.discard(folder)
+        self._others.discard(folder)
+
+    def is_other(self, folder: int) -> bool:
+        """Whether what the peer has in the folder's place may be another one, with all that is in it."""
+        return folder in self._others
 
     @property
     def files_left(self) -> int:

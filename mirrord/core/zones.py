@@ -26,6 +26,9 @@ AHEAD = 16
 """How many zones are marked at once where a file is written from one end to the other: 64 MiB, so that a disk that
 needs 10 ms for a mark slows a stream of 1,000 MB/s by less than a sixth even if it had to wait for each."""
 
+MOVED_AT = (1 << CHUNK_NUMBER_BITS) - 1 << CHUNK_BITS
+"""The offset, behind every file's end, of the zone that says: a folder among these inodes has got another name."""
+
 Zone = int
 
 
@@ -128,6 +131,10 @@ class Index:
 
     def __contains__(self, inode: int) -> bool:
         return self.zones.everything or inode >> GROUP_BITS in self._chunks or inode >> GROUP_BITS in self.zones.groups
+
+    def has_moved(self, inode: int) -> bool:
+        """Whether this folder may have got another name."""
+        return zone(inode, MOVED_AT) in self.zones
 
     def chunks(self, inode: int, size: int) -> Iterator[int]:
         """The numbers of a file's chunks that are in the set, in order, as far as the file reaches."""

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from mirrord.core.zones import MOVED_AT
 from mirrord.volume import fuse_abi, objects, syscalls
 from mirrord.volume.capture_attributes import content, times
 from mirrord.volume.fuse_abi import MKDIR_IN, MKNOD_IN, NODE_IN, OPEN_OUT, RENAME2_IN, TMPFILE_IN, Op
@@ -166,9 +167,9 @@ def _move(capture: Capture, request: Request, folder: int, old: bytes, new: byte
     tree = capture.tree
     moving, found = tree.named(request.node, old)
     # What moves is marked as well: under its new name a resync has to compare it with something else.
-    touched = [(request.node, 0, 0), (folder, 0, 0), (found.ino, 0, 0)]
+    touched = [(request.node, 0, 0), (folder, 0, 0), *_moving(found)]
     if flags & _EXCHANGE:
-        touched.append((tree.named(folder, new)[1].ino, 0, 0))
+        touched += _moving(tree.named(folder, new)[1])
     if not capture.admitted(request, *touched):
         return
     try:
@@ -186,6 +187,13 @@ def _move(capture: Capture, request: Request, folder: int, old: bytes, new: byte
     capture.change(Record(Kind.RENAME, tree.number, request.node, folder, flags, payload), request)
     if flags & _WHITEOUT:
         _tell_times_of(capture, request.node, old)
+
+
+def _moving(found: Attributes) -> Iterator[tuple[int, int, int]]:
+    """What is marked of an object before it gets another name."""
+    yield found.ino, 0, 0
+    if stat.S_ISDIR(found.mode):
+        yield found.ino, MOVED_AT, 0
 
 
 def _tell_times_of(capture: Capture, folder: int, name: bytes) -> None:

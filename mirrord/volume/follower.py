@@ -39,6 +39,8 @@ class Follower:
         """The way to the primary; set before anything comes."""
         self.handlers: dict[int, Handler] = {}
         """For records that are no changes."""
+        self.preparations: dict[int, Handler] = {}
+        """Called before a change of these kinds is carried out."""
         self.applied = 0
         self._trees = trees
         self._loop = loop
@@ -89,6 +91,9 @@ class Follower:
         if handler is not None:
             handler(record)
             return
+        prepare = self.preparations.get(record.kind)
+        if prepare is not None:
+            prepare(record)
         apply(self._trees, record)
         if self._on_disk:
             self._undurable[self._trees[record.tree], 0] = None

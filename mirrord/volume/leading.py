@@ -24,6 +24,8 @@ from mirrord.volume.tree import ROOT
 from mirrord.volume.verify import Verification
 
 PROGRESS_INTERVAL_S = 0.5
+SHORT_INTERVAL_S = 5
+"""Between two checkpoints, if the journal is large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,13 +160,14 @@ class Leading:
             self._ground.tell(InSync())
             self._checkpoint_again()
 
-    def _checkpoint_again(self) -> None:
-        if not self._closed:
-            self._ground.loop.after(INTERVAL_S, self._checkpoint_now)
-
-    def _checkpoint_now(self) -> None:
-        if not self._closed:
-            self.checkpoint(self._checkpoint_again)
+    def _checkpoint_again(self, waited_s: int = 0) -> None:
+        """After the interval, or as soon as the journal has become large."""
+        if self._closed:
+            return
+        if waited_s >= (INTERVAL_S if self._ground.journal.has_room() else SHORT_INTERVAL_S):
+            self.checkpoint(lambda: self._ground.loop.after(1, self._checkpoint_again))
+        else:
+            self._ground.loop.after(1, lambda: self._checkpoint_again(waited_s + 1))
 
     def _verified(self, verified: Verified) -> None:
         assert self._verification is not None

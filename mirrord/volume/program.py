@@ -1,7 +1,7 @@
 """The volume: the process that touches the files of a mirror, on behalf of a mirrord.
 
-It has an ordinary priority and one loop, without asyncio. When its parent dies it fences itself: nothing is
-acknowledged any more, and the mounts are withdrawn. When it dies itself, its mounts answer ENOTCONN and the link ends.
+It has one loop, without asyncio. When its parent dies it fences itself: nothing is acknowledged any more, and the
+mounts are withdrawn. When it dies itself, its mounts answer ENOTCONN and the link ends.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from mirrord.orders import Open, Refused
 from mirrord.volume import syscalls
 from mirrord.volume.loop import Loop
 from mirrord.volume.parent import Parent
+from mirrord.volume.promptness import be_prompt
 from mirrord.volume.volume import Volume
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ def main() -> None:
     os.set_inheritable(descriptor, False)
     _be_ordinary()
     logs.start("info")
+    be_prompt()
     _run(socket.socket(fileno=descriptor))
     logging.shutdown()
     os._exit(0)  # not waiting for a thread that a dead disk may hold

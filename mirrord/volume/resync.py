@@ -101,11 +101,11 @@ class Resync:
 
     def progress(self) -> Progress:
         return Progress(
-            done_bytes=sum(part.done_bytes for part in self._passes),
-            total_bytes=sum(part.total_bytes for part in self._passes),
+            done_bytes=sum(part.tally.done_bytes for part in self._passes),
+            total_bytes=sum(part.tally.total_bytes for part in self._passes),
             sent_bytes=self.sent_bytes,
-            done_files=sum(part.done_files for part in self._passes),
-            total_files=sum(part.total_files for part in self._passes),
+            done_files=sum(part.tally.done_files for part in self._passes),
+            total_files=sum(part.tally.total_files for part in self._passes),
         )
 
     def close(self) -> None:

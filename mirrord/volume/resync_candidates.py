@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 
 from mirrord.core.plan import Plan
-from mirrord.core.zones import CHUNK_BYTES, GROUP_BITS, Index, ZoneSet, group_of, of_range, zone
+from mirrord.core.zones import CHUNK_BYTES, GROUP_BITS, MOVED_AT, Index, ZoneSet, group_of, of_range, zone
 from mirrord.volume import syscalls
 from mirrord.volume.journal import Journal
 from mirrord.volume.moved import Notes
@@ -20,6 +20,7 @@ from mirrord.volume.records import Kind, Record
 from mirrord.volume.resync_listing import Entry
 from mirrord.volume.resync_names import READ_FOLDER, Names
 from mirrord.volume.resync_records import KEEP, LAST, Candidate, unpack_candidates
+from mirrord.volume.resync_tally import Tally
 from mirrord.volume.resync_walk import Found, walk
 from mirrord.volume.served_tree import ServedTree
 from mirrord.volume.syscalls import Attributes
@@ -35,18 +36,22 @@ class Candidates:
     """One tree's, at the primary."""
 
     def __init__(
-        self, tree: ServedTree, journal: Journal, plan: Plan, names: Names, put: Put, *, everything: bool, keep: bool
-    ) -> None:
-        self.total_bytes = self.total_files = 0
+        self, tree: ServedTree, journal: Journal, plan: Plan, names: Names, tally: Tally, put: Put, *,
+        everything: bool, keep: bool,
+    ) -> None:  # fmt: skip
         self.everything = everything
         """Known to the end of `steps`: whatever was asked for, it may be that the journals cannot tell."""
         self._tree = tree
         self._journal = journal
         self._plan = plan
         self._names = names
+        self._tally = tally
         self._put = put
         self._keep = keep
-        self._zones = journal.marks[tree.number].durable.copy()
+        self._marks = journal.marks[tree.number]
+        self._zones = self._marks.durable.copy()
+        self._live = ZoneSet()
+        """Of changes that the peer could not be told of."""
         self._peers: list[Candidate] = []
         self._answered = False
         self._again: list[int] = []
@@ -83,7 +88,19 @@ class Candidates:
 
     def is_marked(self, node: int) -> bool:
         """Whether anything but content of this inode, or of its neighbours, was changed."""
-        return zone(node) in self._zones
+        return self._is_in(zone(node))
+
+    def has_moved(self, folder: int) -> bool:
+        """Whether this folder may have got its name since both sides were equal."""
+        return self._is_in(zone(folder, MOVED_AT))
+
+    def leave(self, inode: int, offset: int, length: int) -> None:
+        """A change that the peer could not be told of, and that has to be compared."""
+        for at in of_range(inode, offset, length):
+            self._live.add(at)
+
+    def _is_in(self, at: int) -> bool:
+        return at in self._zones or at in self._marks.durable
 
     def found_empty(self, entries: list[Entry], then: Callable[[], None]) -> None:
         """The peer has these, and they are empty there: that they are not equal is in our journal before `then` is
@@ -119,10 +136,14 @@ class Candidates:
         if self.everything or self._plan.walking:
             return self._zones
         unfinished = {group for group, count in self._unfinished.items() if count > 0}
-        return ZoneSet(
-            single={at for at in self._zones.single if group_of(at) in unfinished},
-            groups=self._zones.groups & unfinished,
+        still = self._live.copy()
+        still.update(
+            ZoneSet(
+                single={at for at in self._zones.single if group_of(at) in unfinished},
+                groups=self._zones.groups & unfinished,
+            )
         )
+        return still
 
     # -- ours ----------------------------------------------------------------------------------------------------------
 
@@ -160,8 +181,7 @@ class Candidates:
         elif found.is_file:
             self._names.places[found.inode] = folder, found.name
             chunks = set(index.chunks(found.inode, size))
-            self.total_bytes += len(chunks) * CHUNK_BYTES
-            self.total_files += 1
+            self._tally.plan(found.inode, min(size, len(chunks) * CHUNK_BYTES))
             self._plan.compare(found.inode, chunks)
         if self._keep or not (found.is_folder or found.is_file):
             # What a link or device is, only a listing tells; and before a file is compared there must be one that
@@ -188,6 +208,7 @@ class Candidates:
             if not stat.S_ISDIR(found.mode):
                 if stat.S_ISREG(found.mode):
                     self._names.places.setdefault(found.ino, (above, name))
+                    self._tally.plan(found.ino, min(found.size, len(candidate.chunks) * CHUNK_BYTES))
                     self._plan.compare(found.ino, candidate.chunks)
                 return
             above = found.ino

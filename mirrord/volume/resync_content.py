@@ -9,6 +9,7 @@ another one has nothing there, and nothing was ever written that could have mark
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator
 
 from mirrord.core.zones import CHUNK_BITS, CHUNK_BYTES
@@ -27,7 +28,6 @@ class FileComparison:
         """chunks: which 4 MiB pieces may differ; None: all. look: nothing is to be repaired. piece_bytes: how much each
         question is about."""
         self.node = node
-        self.unanswered = 0
         self.asked_all = False
         self.repaired = False
         """Some of it was sent, so its times have to be told again."""
@@ -36,6 +36,8 @@ class FileComparison:
         """It still exists, but nobody could say where, so the peer could not be told which one is meant."""
         self.wanted: list[tuple[int, int]] = []
         """What the peer asks for: start and end."""
+        self._asked_bytes: deque[int] = deque()
+        """How much each question is about that is not answered."""
         self._tree = tree
         self._fd = fd
         self._chunks = chunks
@@ -46,10 +48,16 @@ class FileComparison:
     def close(self) -> None:
         os.close(self._fd)
 
-    def give_up(self) -> None:
-        """Nothing is asked any more, nor sent."""
+    def give_up(self, *, asked: bool = True) -> None:
+        """Nothing is asked any more, nor sent. Not `asked`: nor is the question taken last."""
+        if not asked:
+            self._asked_bytes.pop()
         self.asked_all = self.lost = True
         self.wanted.clear()
+
+    @property
+    def unanswered(self) -> int:
+        return len(self._asked_bytes)
 
     @property
     def ended(self) -> bool:
@@ -67,13 +75,13 @@ class FileComparison:
             data = next_data(self._fd, at)
             hole_end = size if data is None else min(size, data - data % BLOCK_BYTES)
             if hole_end > at:
-                self.unanswered += 1
+                self._asked_bytes.append(hole_end - at)
                 length = LENGTH.pack(hole_end - at)
                 yield Record(Kind.DIGESTS, self._tree, self.node, at, flags | HOLE, length)
                 at = hole_end
             elif data is not None and self._is_marked(at):
-                self.unanswered += 1
                 end = min(at - at % self._piece_bytes + self._piece_bytes, self._data_end(data))
+                self._asked_bytes.append(end - at)
                 found = digests(self._fd, at, end, self._buffer)
                 yield Record(Kind.DIGESTS, self._tree, self.node, at, flags, found)
                 at = end
@@ -83,16 +91,15 @@ class FileComparison:
         self.asked_all = True
 
     def answered(self, record: Record) -> int:
-        """The peer has compared; returns how many bytes it wants."""
-        self.unanswered -= 1
-        size = 0
+        """The peer has compared; returns how many bytes were equal."""
+        asked, wanted = self._asked_bytes.popleft(), 0
         for number in unpack_blocks(bytes(record.payload)) if not self.lost else ():
             start = record.offset + number * BLOCK_BYTES
             if not self._look:
                 self._want(start, start + BLOCK_BYTES)
-            size += BLOCK_BYTES
-        self.differs = self.differs or size > 0
-        return size
+            wanted += BLOCK_BYTES
+        self.differs = self.differs or wanted > 0
+        return max(0, asked - wanted)
 
     def sendings(self) -> Iterator[Record]:
         """What the peer wants, as it is when it is taken."""

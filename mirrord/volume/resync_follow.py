@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
 PART_BYTES = 1 << 19
+_EXCHANGE = 2  # RENAME_EXCHANGE
 _PUNCH = 0x3  # FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
 
 Answer = Callable[[Record], None]
@@ -73,6 +74,18 @@ class ResyncFollower:
             Kind.CHECKPOINT: self._checkpoint,
         }
 
+    def preparations(self) -> dict[int, Callable[[Record], None]]:
+        """What is to be done before live changes of these kinds, as long as both sides are not equal."""
+        return {Kind.RMDIR: self._empty_folder, Kind.RENAME: self._empty_folder}
+
+    def _empty_folder(self, record: Record) -> None:
+        """A folder goes that is empty there. What is left in it here was removed before the peer could be told."""
+        repair, name = self._repairs[record.tree], bytes(record.payload)
+        if record.kind == Kind.RMDIR:
+            repair.empty(record.node, name)
+        elif not record.flags & _EXCHANGE:
+            repair.empty(record.offset, name.partition(b"\0")[2])
+
     def close(self) -> None:
         """The link is over."""
         for staging in self._stagings:
@@ -90,7 +103,8 @@ class ResyncFollower:
         repair = self._repairs[record.tree]
         if record.flags & form.FIRST:
             repair.begin(record.node)
-        repair.entries(record.node, unpack_entries(record.payload), whole=bool(record.flags & form.WHOLE))
+        whole, other = bool(record.flags & form.WHOLE), bool(record.flags & form.OTHER)
+        repair.entries(record.node, unpack_entries(record.payload), whole=whole, other=other)
         if record.flags & form.LAST:
             outcome = repair.end(record.node)
             self._answer(Record(Kind.LISTED, record.tree, record.node, payload=outcome.pack()))

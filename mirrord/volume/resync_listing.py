@@ -39,6 +39,8 @@ class Entry:
     """Of a symbolic link."""
     xattrs: Xattrs
     """Sorted; POSIX ACLs are among them."""
+    moved: bool = False
+    """Of a folder: what has its name at the peer may be another one, since it got the name after both were equal."""
 
     @property
     def is_folder(self) -> bool:
@@ -63,7 +65,7 @@ class Entry:
     def pack(self) -> bytes:
         head = _ENTRY.pack(
             self.node, self.mode, self.uid, self.gid, self.size, self.mtime_ns, self.atime_ns, self.rdev, self.links,
-            len(self.target), len(self.name), len(self.xattrs), 0,
+            len(self.target), len(self.name), len(self.xattrs), self.moved,
         )  # fmt: skip
         pairs = (_XATTR.pack(len(name), len(value)) + name + value for name, value in self.xattrs)
         return b"".join((head, self.target, self.name, *pairs))
@@ -124,9 +126,8 @@ def unpack_entries(payload: bytes | memoryview) -> Iterator[Entry]:
     content = zlib.decompress(payload)
     at = 0
     while at < len(content):
-        node, mode, uid, gid, size, mtime, atime, rdev, links, target_bytes, name_bytes, count, _ = _ENTRY.unpack_from(
-            content, at
-        )
+        fixed = _ENTRY.unpack_from(content, at)
+        node, mode, uid, gid, size, mtime, atime, rdev, links, target_bytes, name_bytes, count, moved = fixed
         at += _ENTRY.size
         target, at = content[at : at + target_bytes], at + target_bytes
         name, at = content[at : at + name_bytes], at + name_bytes
@@ -136,12 +137,12 @@ def unpack_entries(payload: bytes | memoryview) -> Iterator[Entry]:
             at += _XATTR.size
             pairs.append((content[at : at + key_bytes], content[at + key_bytes : at + key_bytes + value_bytes]))
             at += key_bytes + value_bytes
-        yield Entry(name, node, mode, uid, gid, size, mtime, atime, rdev, links, target, tuple(pairs))
+        yield Entry(name, node, mode, uid, gid, size, mtime, atime, rdev, links, target, tuple(pairs), bool(moved))
 
 
 def differences(ours: Entry, wanted: Entry) -> Sequence[str]:
     """In words what of our thing is not as it should be, content aside. Times of folders are not looked at."""
-    wanted_here = replace(wanted, node=ours.node, atime_ns=ours.atime_ns, links=ours.links)
+    wanted_here = replace(wanted, node=ours.node, atime_ns=ours.atime_ns, links=ours.links, moved=ours.moved)
     if ours == wanted_here:
         return ()
     pairs = {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from mirrord.volume import syscalls
 from mirrord.volume.records import Kind, Record
@@ -21,8 +22,10 @@ PART_ENTRIES = 64
 class Names:
     """What a resync has met in one tree: handles, and where files were."""
 
-    def __init__(self, tree: ServedTree) -> None:
+    def __init__(self, tree: ServedTree, put: Callable[[Record], object]) -> None:
+        """put: puts a record into the stream. What counts as known to the peer was put, whatever fails afterwards."""
         self._tree = tree
+        self._put = put
         self._root_handle = syscalls.handle_of(tree.root)
         self.handles: dict[int, bytes] = {}
         """Node id -> handle, of what is still to be dealt with."""
@@ -44,21 +47,24 @@ class Names:
     def meet(self, node: int, handle: bytes) -> None:
         self.handles[node] = handle
 
-    def introduce(self, node: int) -> list[Record]:
-        """The BINDs after which the peer knows the object. Raises LookupError if we cannot say where it is."""
+    def introduce(self, node: int) -> None:
+        """After this the peer knows the object. Raises LookupError or OSError if we cannot say where it is."""
         bound = self._tree.bound
         if node == ROOT or node in bound:
-            return []
+            return
         if node in self._tree.nodes:
-            records = list(self._tree.bindings(node))
+            for record in self._tree.bindings(node):
+                self._put(record)
             if node in bound:
-                return records
+                return
             if self._tree.is_orphan(node):
                 raise LookupError(f"node {node} has no name")
         if node in self.places:
             folder, name = self.places[node]
-            return [*self.introduce(folder), self._bind(folder, name, node)]
-        return list(self._introduce_folder(node))
+            self.introduce(folder)
+            self._bind(folder, name, node)
+        else:
+            self._introduce_folder(node)
 
     def above(self, node: int) -> list[int]:
         """The folders in which an object is, from the next one to the root. Raises OSError or LookupError."""
@@ -72,22 +78,22 @@ class Names:
             return [folder, *self.above(folder)]
         return [folder for folder, _, _ in self._way(node)][::-1]
 
-    def dismiss(self, node: int) -> list[Record]:
+    def dismiss(self, node: int) -> None:
         """What this resync has introduced needs to be known no longer, unless the kernel has looked it up since."""
         self.handles.pop(node, None)
+        self.places.pop(node, None)
         if node not in self._introduced:
-            return []
+            return
         self._introduced.discard(node)
-        if node in self._tree.nodes or node not in self._tree.bound:
-            return []
-        self._tree.bound.discard(node)
-        return [Record(Kind.FORGET, self._tree.number, node)]
+        if node not in self._tree.nodes and node in self._tree.bound:
+            self._tree.bound.discard(node)
+            self._put(Record(Kind.FORGET, self._tree.number, node))
 
-    def _introduce_folder(self, node: int) -> Iterator[Record]:
+    def _introduce_folder(self, node: int) -> None:
         inner = ROOT
         for folder, name, inner in self._way(node):
             if inner not in self._tree.bound:
-                yield self._bind(folder, name, inner)
+                self._bind(folder, name, inner)
         if inner != node:
             raise LookupError(f"folder {node} has moved")
 
@@ -109,7 +115,7 @@ class Names:
             yield folder, name, inner
             folder = inner
 
-    def _bind(self, folder: int, name: bytes, node: int) -> Record:
+    def _bind(self, folder: int, name: bytes, node: int) -> None:
         fd = self.open(folder, READ_FOLDER)
         try:
             if syscalls.statx(fd, name).ino != node:
@@ -118,20 +124,24 @@ class Names:
             os.close(fd)
         self._tree.bound.add(node)
         self._introduced.add(node)
-        return Record(Kind.BIND, self._tree.number, folder, node, 0, name)
+        self._put(Record(Kind.BIND, self._tree.number, folder, node, 0, name))
 
 
 class Listing:
     """One folder's, put into the stream part by part, each as it is when it is taken."""
 
-    def __init__(self, tree: int, folder: int, fd: int, flags: int) -> None:
-        """fd is this listing's to close. flags: LOOK or WHOLE, if at all."""
+    def __init__(
+        self, tree: int, folder: int, fd: int, flags: int, moved: Callable[[int], bool] = lambda _: False
+    ) -> None:
+        """fd is this listing's to close. flags: LOOK, WHOLE, OTHER, if at all. moved: whether a folder may have come
+        from elsewhere since both sides were equal."""
         self.folder = folder
         self.met: list[tuple[Entry, bytes]] = []
         """The entries that were listed, with their handles."""
         self._tree = tree
         self._fd = fd
         self._flags = flags
+        self._moved = moved
 
     def close(self) -> None:
         os.close(self._fd)
@@ -152,6 +162,8 @@ class Listing:
             entry = read_entry(self._fd, name)
             if entry.is_file or entry.is_folder:
                 self.met.append((entry, syscalls.handle_of(self._fd, name)))
+            if entry.is_folder and self._moved(entry.node):
+                entry = replace(entry, moved=True)
         except FileNotFoundError:
             return None
         return entry

@@ -7,6 +7,7 @@ peer brings it further.
 from __future__ import annotations
 
 import os
+import stat
 from collections import deque
 from collections.abc import Iterator
 
@@ -19,8 +20,9 @@ from mirrord.volume.resync_content import FileComparison
 from mirrord.volume.resync_digests import BLOCK_BYTES
 from mirrord.volume.resync_listing import describe, pack_entries
 from mirrord.volume.resync_names import READ_FOLDER, Listing, Names
-from mirrord.volume.resync_records import LAST, WHOLE, Outcome
+from mirrord.volume.resync_records import LAST, OTHER, WHOLE, Outcome
 from mirrord.volume.resync_screen import Screen
+from mirrord.volume.resync_tally import Tally
 from mirrord.volume.served_tree import ServedTree
 from mirrord.volume.tree import ROOT
 
@@ -36,13 +38,14 @@ class Pass:
     def __init__(self, tree: ServedTree, journal: Journal, put: Put, *, everything: bool, keep: bool) -> None:
         self.tree = tree
         self.everything = everything
-        self.done_bytes = self._listed_bytes = 0
-        self.done_files = self._listed_files = 0
+        self.tally = Tally()
         self._put = put
         self._plan = Plan(ROOT, everything)
-        self._names = Names(tree)
-        self._candidates = Candidates(tree, journal, self._plan, self._names, put, everything=everything, keep=keep)
-        self.screen = Screen(tree, self._plan, self._candidates.walk_again)
+        self._names = Names(tree, put)
+        self._candidates = Candidates(
+            tree, journal, self._plan, self._names, self.tally, put, everything=everything, keep=keep
+        )
+        self.screen = Screen(tree, self._plan, self._names, self._candidates.leave, self._candidates.walk_again)
         self._listings: dict[int, deque[Listing]] = {}
         """Folder -> those that are not answered, in their order."""
         self._files: dict[int, FileComparison] = {}
@@ -81,15 +84,6 @@ class Pass:
     def ended(self) -> bool:
         return self._plan.ended and not self._files
 
-    @property
-    def total_bytes(self) -> int:
-        """Of all files that are to be compared, as far as that is known."""
-        return self._candidates.total_bytes + self._listed_bytes
-
-    @property
-    def total_files(self) -> int:
-        return self._candidates.total_files + self._listed_files
-
     def still(self) -> ZoneSet:
         """The zones that are not equal yet."""
         return self._candidates.still()
@@ -124,13 +118,14 @@ class Pass:
         """Put the folder's listing into the stream; if its names change while that takes several steps, once more."""
         for attempt in range(REBUILDS_MAX + 1):
             try:
-                self._put_all(self._names.introduce(folder))
+                self._names.introduce(folder)
                 fd = self._names.open(folder, READ_FOLDER)
             except (OSError, LookupError):
                 self._plan.gone(folder)
                 return
             self.screen.disturbed.discard(folder)
-            listing = Listing(self.tree.number, folder, fd, WHOLE if self.everything else 0)
+            flags = WHOLE * self.everything | OTHER * self._plan.is_other(folder)
+            listing = Listing(self.tree.number, folder, fd, flags, self._candidates.has_moved)
             for record in listing.parts():
                 if not self._is_known(folder):
                     break
@@ -149,6 +144,9 @@ class Pass:
         self._plan.listed(folder)
         self._folders.add(folder)
         self._listings.setdefault(folder, deque()).append(listing)
+        for entry, handle in listing.met:
+            if entry.node in self._names.handles:  # of what had this number before, maybe
+                self._names.meet(entry.node, handle)
         if self.everything:
             self._plan_contents(listing)
         else:
@@ -161,8 +159,7 @@ class Pass:
                 self._plan.visit(entry.node)
             elif entry.size:
                 self._names.places.setdefault(entry.node, (listing.folder, entry.name))
-                self._listed_bytes += entry.size
-                self._listed_files += 1
+                self.tally.plan(entry.node, entry.size)
                 self._plan.compare(entry.node)
 
     def _plan_marked(self, listing: Listing) -> None:
@@ -171,6 +168,7 @@ class Pass:
             if entry.is_file and entry.size and self._candidates.is_marked(entry.node):
                 self._names.meet(entry.node, handle)
                 self._names.places.setdefault(entry.node, (listing.folder, entry.name))
+                self.tally.plan(entry.node, entry.size)
                 self._plan.compare(entry.node)
 
     def _take_listed(self, record: Record) -> None:
@@ -180,15 +178,17 @@ class Pass:
         if not waiting:
             del self._listings[record.node]
         met = {entry.node: (entry, handle) for entry, handle in listing.met}
-        for node in (*outcome.new_folders, *outcome.new_files):
+        for node in (*outcome.new_folders, *outcome.new_files, *outcome.changed_folders):
             entry, handle = met[node]
-            self._names.meet(node, handle)
+            self._names.handles.setdefault(node, handle)  # there may be something newer of this number by now
             if entry.is_file:
                 self._names.places.setdefault(node, (record.node, entry.name))
-                self._listed_bytes += entry.size
+                self.tally.plan(node, entry.size)
         self._candidates.found_empty(
             [met[node][0] for node in (*outcome.new_folders, *outcome.new_files)],
-            lambda: self._plan.answered(record.node, outcome.new_folders, outcome.new_files),
+            lambda: self._plan.answered(
+                record.node, outcome.new_folders, outcome.new_files, outcome.changed_folders
+            ),
         )
 
     # -- content -------------------------------------------------------------------------------------------------------
@@ -220,12 +220,16 @@ class Pass:
         except (OSError, LookupError):
             self._gone(node)
             return
+        if not stat.S_ISREG(os.fstat(fd).st_mode):  # the number is another object's by now
+            os.close(fd)
+            self._gone(node)
+            return
         if not self._is_known(node):
             exists = os.fstat(fd).st_nlink > 0
             os.close(fd)
             if exists and (yield from self._candidates.find(node)):
                 self._plan.compare(node, chunks)
-                yield WAIT
+                yield GO_ON
             else:
                 self._gone(node)
             return
@@ -235,10 +239,9 @@ class Pass:
             self._put_attributes(node, fd)
         for record in comparison.questions():
             if not comparison.exists or not self._is_known(node):
-                comparison.give_up()
+                comparison.give_up(asked=False)
                 break
             self._put(record)
-            self.done_bytes += BLOCK_BYTES
             while self._questions >= WINDOW:
                 yield WAIT
                 yield from self._send_wanted()
@@ -247,18 +250,21 @@ class Pass:
         self._conclude(comparison)
 
     def _is_known(self, node: int) -> bool:
-        """The kernel may have forgotten it meanwhile, and so the peer has been told to."""
-        if node not in self.tree.bound:
-            try:
-                self._put_all(self._names.introduce(node))
-            except (OSError, LookupError):
-                return False
-        return True
+        """The kernel may have forgotten it meanwhile, and so the peer has been told to; and what is above it may have
+        become something that the peer does not have."""
+        if node == ROOT or node in self.tree.bound:
+            return True
+        try:
+            if self._plan.is_settled(self._names.above(node)):
+                self._names.introduce(node)
+        except (OSError, LookupError):
+            return False
+        return node in self.tree.bound
 
     def _take_compared(self, record: Record) -> None:
         comparison = self._files.get(record.node)
         if comparison is not None:
-            comparison.answered(record)
+            self.tally.deal(record.node, comparison.answered(record))
             self._conclude(comparison)
 
     def _send_wanted(self) -> Iterator[bool]:
@@ -268,6 +274,7 @@ class Pass:
                     comparison.give_up()
                     break
                 self._put(record)
+                self.tally.deal(comparison.node, len(record.payload))
                 yield GO_ON
             self._conclude(comparison)
 
@@ -290,10 +297,9 @@ class Pass:
             self._gone(node)
 
     def _gone(self, node: int) -> None:
-        self.done_files += 1
+        self.tally.finish(node)
         self._candidates.finished(node)
-        self._names.places.pop(node, None)
-        self._put_all(self._names.dismiss(node))
+        self._names.dismiss(node)
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -313,7 +319,3 @@ class Pass:
     def _put_attributes(self, node: int, fd: int) -> None:
         payload = pack_entries([describe(fd, node=node)])
         self._put(Record(Kind.ATTRIBUTES, self.tree.number, node, payload=payload))
-
-    def _put_all(self, records: list[Record]) -> None:
-        for record in records:
-            self._put(record)

@@ -23,8 +23,11 @@ WHOLE = 64
 """LISTING: every file in it is going to be compared, in this resync or in another one if this is cut off."""
 
 LENGTH = struct.Struct("<Q")
+OTHER = 128
+"""LISTING: the folder has its name at the peer by chance, maybe: so has everything in it."""
+
 _CANDIDATE = struct.Struct("<BHI")
-_MADE = struct.Struct("<II")
+_MADE = struct.Struct("<III")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +61,20 @@ class Outcome:
     new_folders: tuple[int, ...] = ()
     new_files: tuple[int, ...] = ()
     """Made empty, or of content that nobody has compared."""
+    changed_folders: tuple[int, ...] = ()
+    """Whose names nobody has compared."""
 
     def pack(self) -> bytes:
-        nodes = (*self.new_folders, *self.new_files)
-        head = _MADE.pack(len(self.new_folders), len(self.new_files))
+        nodes = (*self.new_folders, *self.new_files, *self.changed_folders)
+        head = _MADE.pack(len(self.new_folders), len(self.new_files), len(self.changed_folders))
         return head + struct.pack(f"<{len(nodes)}Q", *nodes)
 
     @classmethod
     def unpack(cls, payload: bytes) -> Outcome:
-        folders, files = _MADE.unpack_from(payload)
-        nodes = struct.unpack_from(f"<{folders + files}Q", payload, _MADE.size)
-        return cls(nodes[:folders], nodes[folders:])
+        folders, files, changed = _MADE.unpack_from(payload)
+        nodes = struct.unpack_from(f"<{folders + files + changed}Q", payload, _MADE.size)
+        end = folders + files
+        return cls(nodes[:folders], nodes[folders:end], nodes[end:])
 
 
 def pack_strings(strings: Iterable[bytes]) -> Iterator[bytes]:

@@ -15,6 +15,7 @@ import os
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 from mirrord.core.zones import Index
 from mirrord.volume import syscalls
@@ -54,6 +55,19 @@ class Hints:
             self._reverse.pop(handle, None)
 
 
+class _Found(Enum):
+    """What the primary has to know of an entry."""
+
+    SAME = auto()
+    NEW_FOLDER = auto()
+    NEW_FILE = auto()
+    CHANGED_FOLDER = auto()
+
+
+def _new(wanted: Entry) -> _Found:
+    return _Found.NEW_FOLDER if wanted.is_folder else _Found.NEW_FILE
+
+
 class Repair:
     """Listings of one tree. `keeper`: what differs is kept before it goes; None: it is not."""
 
@@ -68,19 +82,22 @@ class Repair:
         self._marked = marked
         self._names: dict[int, set[bytes]] = {}
         """Folder whose listing has begun -> the names in it so far."""
-        self._made: dict[int, tuple[list[int], list[int]]] = {}
+        self._found: dict[int, dict[int, _Found]] = {}
+        """The same, and what of the entries is more than was known."""
 
     def begin(self, folder: int) -> None:
         self._names[folder] = set()
-        self._made.setdefault(folder, ([], []))
+        self._found.setdefault(folder, {})
 
-    def entries(self, folder: int, entries: Iterable[Entry], *, whole: bool) -> None:
-        """A part of the listing; whole: content is compared anyway. Raises OSError."""
+    def entries(self, folder: int, entries: Iterable[Entry], *, whole: bool, other: bool) -> None:
+        """A part of the listing; whole: content is compared anyway; other: the folder may be another one, so nothing
+        in it is what it seems to be. Raises OSError."""
         fd = self._tree.descriptor(folder)
         for entry in entries:
             self._names[folder].add(entry.name)
-            if self._put_right(fd, entry, whole=whole):
-                self._made[folder][not entry.is_folder].append(entry.node)
+            found = self._put_right(fd, entry, whole=whole, other=other)
+            if found is not _Found.SAME:
+                self._found[folder][entry.node] = found
 
     def end(self, folder: int) -> Outcome:
         """All that was in the listing is there; the rest goes."""
@@ -89,8 +106,21 @@ class Repair:
         for name in map(os.fsencode, os.listdir(fd)):
             if name not in names and not (folder == ROOT and name == NAME):
                 self._put_aside(fd, name)
-        folders, files = self._made.pop(folder)
-        return Outcome(tuple(folders), tuple(files))
+        found = self._found.pop(folder)
+        of = {which: tuple(node for node in found if found[node] is which) for which in _Found}
+        return Outcome(of[_Found.NEW_FOLDER], of[_Found.NEW_FILE], of[_Found.CHANGED_FOLDER])
+
+    def empty(self, folder: int, name: bytes) -> None:
+        """What is in the folder of this name, if it is one, leaves it: the primary's is empty, and about to go."""
+        try:
+            fd = _open_path(self._tree.descriptor(folder), name)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        try:
+            for inner in map(os.fsencode, os.listdir(fd)):
+                self._put_aside(fd, inner)
+        finally:
+            os.close(fd)
 
     def attributes(self, node: int, wanted: Entry) -> None:
         """Size, owner, permissions, extended attributes and times of a known object."""
@@ -99,8 +129,8 @@ class Repair:
             os.truncate(path, wanted.size)
         _make_path_right(path, wanted, follow=True, times=True)
 
-    def _put_right(self, fd: int, wanted: Entry, *, whole: bool) -> bool:
-        """Whether the thing was made anew, or may have any content."""
+    def _put_right(self, fd: int, wanted: Entry, *, whole: bool, other: bool) -> _Found:
+        """What there is to say of the thing that has the name now."""
         have = _look(fd, wanted.name)
         handle = syscalls.handle_of(fd, wanted.name) if have else b""
         chosen = self._choose(wanted, have, handle)
@@ -109,7 +139,7 @@ class Repair:
                 self._put_aside(fd, wanted.name)
             _make(fd, wanted)
             chosen = syscalls.handle_of(fd, wanted.name)
-            new = wanted.is_folder or wanted.size > 0
+            found = _new(wanted) if wanted.is_folder or wanted.size else _Found.SAME
         else:
             if chosen != handle:
                 if have is not None:
@@ -118,20 +148,44 @@ class Repair:
             elif have and self._keeper and have.is_file and not have.alike(wanted):
                 self._keeper.nodes.add(wanted.node)
                 self._keeper.copy(fd, wanted.name, self._path(fd, wanted.name))
-            new = have is not None and chosen == handle and self._may_be_another(fd, have, wanted)
+            found = self._judge(fd, wanted, have if chosen == handle else None, chosen, other=other)
         self._hints.taken(wanted.node)
         if self._tree.known(wanted.node, wanted.mode >> 12) != chosen:
             self._tree.adopt(wanted.node, chosen, wanted.mode >> 12)
-        _make_name_right(fd, wanted, sized=whole or not new)
-        return new
+        _make_name_right(fd, wanted, sized=whole or found is not _Found.NEW_FILE)
+        return found
 
-    def _may_be_another(self, fd: int, have: Entry, wanted: Entry) -> bool:
-        """What was made or moved here since both were equal may have holes where the other one has data, and nobody
-        marked those; and what is empty may have been made by a resync that was cut off."""
-        if have.is_folder:
-            with os.scandir(b"/proc/self/fd/%d/%s" % (fd, wanted.name)) as entries:
+    def _judge(self, fd: int, wanted: Entry, have: Entry | None, chosen: bytes, *, other: bool) -> _Found:
+        """Whether an object of ours that gets, or has (`have`), the name is the one that is meant.
+
+        What was made or moved here since both were equal may have holes where the other one has data, and nobody
+        marked those; and what is empty may have been made by a resync that was cut off. A folder that has moved, here
+        or there, may have met its name by chance: only a hint, and the time of its last change, say that it has not.
+        """
+        if self._tree.known(wanted.node, wanted.mode >> 12) == chosen:
+            return _Found.SAME  # it was called so before
+        if wanted.is_folder:
+            return self._judge_folder(read_entry(fd, wanted.name), wanted, chosen, met=have is not None, other=other)
+        if not wanted.is_file:
+            return _Found.SAME
+        doubtful = other or (have is not None and (have.node in self._marked or have.size == 0 < wanted.size))
+        return _Found.NEW_FILE if doubtful and wanted.size else _Found.SAME
+
+    def _judge_folder(self, ours: Entry, wanted: Entry, chosen: bytes, *, met: bool, other: bool) -> _Found:
+        changed = ours.mtime_ns != wanted.mtime_ns
+        hinted = self._hints.of(chosen) == wanted.node
+        doubtful = other or ((wanted.moved or self._marked.has_moved(ours.node)) and met)
+        if (changed if hinted else doubtful) or self._is_empty(chosen):
+            return _Found.NEW_FOLDER
+        return _Found.CHANGED_FOLDER if changed else _Found.SAME
+
+    def _is_empty(self, folder: bytes) -> bool:
+        fd = syscalls.open_by_handle(self._tree.root, folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            with os.scandir(fd) as entries:
                 return next(entries, None) is None
-        return have.is_file and (have.node in self._marked or have.size == 0 < wanted.size)
+        finally:
+            os.close(fd)
 
     def _choose(self, wanted: Entry, have: Entry | None, handle: bytes) -> bytes | None:
         """The handle of the object of ours that is to have the name; None: there is none."""

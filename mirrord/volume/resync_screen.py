@@ -10,21 +10,31 @@ import stat
 from collections.abc import Callable, Iterator
 
 from mirrord.core.plan import Plan
-from mirrord.core.zones import CHUNK_BITS
+from mirrord.core.zones import CHUNK_BITS, MOVED_AT
 from mirrord.volume import syscalls
 from mirrord.volume.records import LENGTH, Kind, Record
+from mirrord.volume.resync_names import Names
 from mirrord.volume.served_tree import ServedTree
 from mirrord.volume.tree import DIRECTORY, FILE, ROOT, Node
 
 
 class Screen:
-    """One tree's. `walk_again`: told of a folder that was moved while candidates were being looked for."""
+    """One tree's. `walk_again`: told of a folder that was moved while candidates were being looked for.
 
-    def __init__(self, tree: ServedTree, plan: Plan, walk_again: Callable[[int], None]) -> None:
+    The kernel may forget what is left to the plan: where it is is noted here.
+    """
+
+    def __init__(
+        self, tree: ServedTree, plan: Plan, names: Names, left: Callable[[int, int, int], None],
+        walk_again: Callable[[int], None],
+    ) -> None:  # fmt: skip
+        """left: told of an inode, offset and length that are left to the plan."""
         self.disturbed: set[int] = set()
         """Folders whose names changed without the peer being told."""
         self._tree = tree
         self._plan = plan
+        self._names = names
+        self._left = left
         self._walk_again = walk_again
 
     def passes(self, record: Record) -> bool:
@@ -90,22 +100,43 @@ class Screen:
             self._visit(folder)
             try:
                 found = syscalls.statx(self._tree.descriptor(folder), name)
+                handle = syscalls.handle_of(self._tree.descriptor(folder), name)
             except OSError:
                 continue  # the old name, unless they were exchanged
-            self._compare_whole(found.ino, found.mode)
-            if stat.S_ISDIR(found.mode) and self._plan.walking:
-                self._walk_again(found.ino)
+            self._names.meet(found.ino, handle)
+            if stat.S_ISDIR(found.mode):
+                self._left(found.ino, MOVED_AT, 0)
+                self._visit(found.ino)
+                if self._plan.walking:
+                    self._walk_again(found.ino)
+            elif stat.S_ISREG(found.mode):
+                self._names.places[found.ino] = folder, name
+                self._left(found.ino, 0, found.size)
+                self._plan.compare(found.ino)
 
     def _visit(self, folder: int) -> None:
+        known = self._tree.nodes.get(folder)
+        if known is not None:
+            self._names.meet(folder, known.handle)
+        self._left(self._tree.inode(folder), 0, 0)
         self.disturbed.add(folder)
         self._plan.visit(folder)
 
-    def _compare_whole(self, node: int, mode: int | None = None) -> None:
-        kind = mode >> 12 if mode is not None else self._tree.nodes[node].kind if node in self._tree.nodes else FILE
-        if kind == DIRECTORY:
+    def _compare_whole(self, node: int) -> None:
+        known = self._tree.nodes.get(node)
+        if known is None:
+            return
+        if known.kind == DIRECTORY:
             self._visit(node)
-        elif kind == FILE:
+        elif known.kind == FILE:
+            self._meet(known)
+            self._left(node, 0, self._tree.attributes(node).size)
             self._plan.compare(node)
+
+    def _meet(self, file: Node) -> None:
+        self._names.meet(file.id, file.handle)
+        if file.parent is not None:
+            self._names.places[file.id] = file.parent.id, file.name
 
     def _compare(self, node: int, offset: int, length: int) -> None:
         known = self._tree.nodes.get(node)
@@ -113,6 +144,8 @@ class Screen:
             return
         if known.kind == FILE:
             last = offset + max(length, 1) - 1 >> CHUNK_BITS
+            self._meet(known)
+            self._left(node, offset, length)
             self._plan.compare(node, range(offset >> CHUNK_BITS, last + 1) if length else ())
         elif known.kind == DIRECTORY:
             self._visit(node)

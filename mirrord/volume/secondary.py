@@ -15,7 +15,7 @@ from mirrord.volume.journal import Journal
 from mirrord.volume.loop import Loop
 from mirrord.volume.peering import Peering
 from mirrord.volume.place import Place
-from mirrord.volume.records import Kind
+from mirrord.volume.records import Kind, Record
 from mirrord.volume.resync_follow import ResyncFollower
 from mirrord.volume.stream import Stream
 from mirrord.volume.verify_follow import Onlooker
@@ -101,7 +101,13 @@ class _Link:
         )  # fmt: skip
         self.follower.handlers.update(self._resync.handlers())
         self.follower.handlers[Kind.LOOK] = Onlooker(self.trees, self.follower.answer).look
-        self.follower.handlers[Kind.IN_SYNC] = lambda _: owner._tell(InSync())
+        self.follower.preparations.update(self._resync.preparations())
+        self.follower.handlers[Kind.IN_SYNC] = self._in_sync
+        self._tell = owner._tell
+
+    def _in_sync(self, _: Record) -> None:
+        self.follower.preparations.clear()
+        self._tell(InSync())
 
     def close(self) -> None:
         self._resync.close()

@@ -155,6 +155,8 @@ class ServedTree(Tree):
         folder = known.parent
         assert folder is not None
         yield from self.bindings(folder.id)
+        if folder.id not in self.bound:
+            return
         self.bound.add(node)
         yield Record(Kind.BIND, self.number, folder.id, node, 0, known.name)
 

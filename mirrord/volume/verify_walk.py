@@ -63,7 +63,7 @@ class Walk:
         self._tree = tree
         self._put = put
         self._settle_times = settle_times
-        self._names = Names(tree)
+        self._names = Names(tree, put)
         self._buffer = memoryview(bytearray(BLOCK_BYTES))
         self._stack: list[tuple[int, bool]] = [(ROOT, False)]
         """Folders, and whether all that is in them was compared."""
@@ -84,7 +84,7 @@ class Walk:
         while self._stack:
             folder, compared = self._stack.pop()
             if compared:
-                self._dismiss(folder)
+                self._names.dismiss(folder)
             else:
                 self._stack.append((folder, True))
                 yield from self._enter(folder)
@@ -92,7 +92,7 @@ class Walk:
             yield WAIT
         yield from self._look_again()
         for node in self._linked:
-            self._dismiss(node)
+            self._names.dismiss(node)
 
     def take(self, record: Record) -> None:
         """An answer of the peer."""
@@ -126,7 +126,7 @@ class Walk:
     def _enter(self, folder: int) -> Iterator[bool]:
         """List a folder, and compare what is in it; its own folders come next."""
         try:
-            self._introduce(folder)
+            self._names.introduce(folder)
             fd = self._names.open(folder, READ_FOLDER)
         except (OSError, LookupError):
             return  # removed since it was listed
@@ -175,13 +175,13 @@ class Walk:
         while entry.node in self._files:
             yield WAIT  # another file had this number a moment ago
         self._names.places[entry.node] = folder, entry.name
-        yield from self._compare_content(entry.node, _Place(self._names.handle(folder), entry.name))
+        yield from self._compare_content(entry.node, handle, _Place(self._names.handle(folder), entry.name))
 
     # -- content -------------------------------------------------------------------------------------------------------
 
-    def _compare_content(self, node: int, place: _Place) -> Iterator[bool]:
+    def _compare_content(self, node: int, handle: bytes, place: _Place) -> Iterator[bool]:
         try:
-            fd = self._names.open(node, _READ_FILE)
+            fd = syscalls.open_by_handle(self._tree.root, handle, _READ_FILE)
         except OSError:
             self._leave(node)
             return
@@ -191,8 +191,7 @@ class Walk:
         self._files[node] = comparison, place
         for record in comparison.questions():
             if not comparison.exists or not self._knows(node):
-                comparison.unanswered -= 1  # this one is not asked
-                comparison.give_up()
+                comparison.give_up(asked=False)
                 break
             self._put(record)
             size = _bytes_of(record)
@@ -217,7 +216,7 @@ class Walk:
         """A file is compared, or gone."""
         self.done_files += 1
         if node not in self._linked:
-            self._dismiss(node)
+            self._names.dismiss(node)
 
     # -- once more -----------------------------------------------------------------------------------------------------
 
@@ -227,12 +226,12 @@ class Walk:
             ordered = sorted(names)
             for start in range(0, len(ordered), PART_ENTRIES):
                 yield from self._look_at(folder, handle, ordered[start : start + PART_ENTRIES])
-            self._dismiss(folder)
+            self._names.dismiss(folder)
 
     def _look_at(self, folder: int, handle: bytes, names: list[bytes]) -> Iterator[bool]:
         self._settle_times()
         try:
-            self._introduce(folder)
+            self._names.introduce(folder)
             fd = self._names.open(folder, READ_FOLDER)
         except (OSError, LookupError):
             return
@@ -257,20 +256,11 @@ class Walk:
 
     # -- what the peer knows -------------------------------------------------------------------------------------------
 
-    def _introduce(self, node: int) -> None:
-        for record in self._names.introduce(node):
-            self._put(record)
-
     def _knows(self, node: int) -> bool:
         """The kernel may have forgotten it meanwhile, and so the peer has been told to."""
         with suppress(OSError, LookupError):
-            self._introduce(node)
+            self._names.introduce(node)
         return node == ROOT or node in self._tree.bound
-
-    def _dismiss(self, node: int) -> None:
-        self._names.places.pop(node, None)
-        for record in self._names.dismiss(node):
-            self._put(record)
 
     def _report(self, place: _Place, words: Iterable[str]) -> None:
         try:

@@ -107,5 +107,8 @@ def other(node: str) -> str:
 
 def fill(lab: MirrorLab, node: str, leave_bytes: int) -> None:
     """Take what is free on a node's disk but so much, with /srv/filler; remove it to make room."""
-    script = f"free=$(df --output=avail -B1 /srv | tail -1); fallocate -l $((free - {leave_bytes})) /srv/filler"
+    free = "$(df --output=avail -B1 /srv | tail -1)"
+    script = f"fallocate -l $(({free} - {max(leave_bytes, 4 << 20)})) /srv/filler"
     lab.exec(node, "sh", "-c", script)
+    if not leave_bytes:
+        lab.exec(node, "sh", "-c", "cat /dev/zero >> /srv/filler", check=False)  # to the last block

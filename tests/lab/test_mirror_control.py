@@ -26,7 +26,7 @@ APPLICATION = """
 [[service]]
 name = "writer"
 start = "/bin/sh -c 'while sleep 0.02; do date +%s%N >> /srv/data/log; done & echo $! > /run/writer.pid'"
-stop = "/bin/sh -c 'kill $(cat /run/writer.pid)'"
+stop = "/bin/sh -c 'kill $(cat /run/writer.pid); test ! -e /run/slow || (touch /run/ill; sleep 1; rm /run/ill)'"
 stop_timeout_s = 5
 
 [[check]]
@@ -49,7 +49,7 @@ def built() -> Iterator[MirrorLab]:
 def mirror(built: MirrorLab) -> MirrorLab:
     """A pair in sync, of which n1 serves and is ready; given back whatever the test did to it."""
     for node in NODES:
-        built.exec(node, "rm", "-f", "/run/ill")
+        built.exec(node, "rm", "-f", "/run/ill", "/run/slow")
     if restore(built) == "n2":
         farmctl(built, "n2", "start")
         farmctl(built, "n2", "swap")
@@ -150,6 +150,16 @@ def test_the_two_change_places(mirror: MirrorLab, asked: str) -> None:
     gap_s = max(later - earlier for earlier, later in pairwise(stamps)) / 1e9
     assert gap_s < 5, "what the first wrote is what the second goes on with"
     assert took_s < 10 * OVERHEAD_S, "with farmctl's own start, on a machine that is busy"
+
+
+def test_a_check_that_fails_while_the_application_is_stopped_is_not_held_against_the_node(mirror: MirrorLab) -> None:
+    """It fails because it is stopped; the node is as good as before when it shall have its place back."""
+    mirror.exec("n1", "touch", "/run/slow")
+    assert farmctl(mirror, "n1", "swap").returncode == 0
+    mirror.wait("n2", role="PRIM", readiness="ready", in_sync=True)
+    mirror.wait("n1", role="SECOND", readiness="ready")
+    back = farmctl(mirror, "n2", "swap")
+    assert (back.stdout, back.stderr) == ("node n1 serves now\n", "")
 
 
 def test_a_node_that_is_to_stop_hands_over_and_takes_part_again(mirror: MirrorLab) -> None:

@@ -39,9 +39,11 @@ def write(lab: MirrorLab, node: str, file: str, megabytes: int) -> str:
     return done.stdout if done.returncode else ""
 
 
-def test_the_peers_disk_is_full_it_leaves_and_the_application_sees_nothing(lab: MirrorLab) -> None:
+@pytest.mark.parametrize("leave_bytes", [4 << 20, 0])
+def test_the_peers_disk_is_full_it_leaves_and_the_application_sees_nothing(lab: MirrorLab, leave_bytes: int) -> None:
+    """Its state is on the same disk, and there has to say that it is outdated."""
     serving = lab.serving()[0]
-    fill(lab, other(serving), leave_bytes=4 << 20)
+    fill(lab, other(serving), leave_bytes)
     assert write(lab, serving, "big", 40) == ""
     lab.wait(serving, role="ALONE", readiness="ready")
     lab.exec(other(serving), "rm", "-f", "/srv/filler")

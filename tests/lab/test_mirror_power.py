@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from lab import services
 from lab.errors import LabError
 from lab.mirror import NODES, MirrorLab, plain
 from lab.waiting import until
@@ -106,6 +107,26 @@ def test_a_split_brain_by_force_is_healed_and_the_losers_files_are_kept(lab: Mir
     until(lambda: bool(lab.status(winner).get("diverged")), f"{winner} to tell what it has kept", timeout_s=15)
     kept = lab.status(winner)["diverged"]
     assert lab.exec(winner, "sh", "-c", f"cat $(find '{kept['folder']}' -name file)").stdout == "winner\n"
+    _look_at_what_was_kept(lab, winner)
+
+
+def _look_at_what_was_kept(lab: MirrorLab, node: str) -> None:
+    """It is told of, also after a restart, until somebody says that they have looked; and then it is still there."""
+    lab.stop(node)
+    lab.start(node)
+    until(lambda: bool(lab.status(node).get("diverged")), f"{node} to tell of what it has kept", timeout_s=15)
+    kept = lab.farmctl(node, "diverged")["diverged"]
+    assert kept["files"] == 1, lab.exec(node, "find", kept["folder"], "-ls").stdout
+    assert f"1 files that only this node had are kept in {kept['folder']}" in _said(lab, node, "diverged")
+    assert f"kept in {kept['folder']}" in _said(lab, node, "status")
+    aside = lab.farmctl(node, "diverged", "--looked")["folder"]
+    assert lab.farmctl(node, "diverged")["diverged"] is None
+    assert kept["folder"] not in _said(lab, node, "status")
+    assert lab.exec(node, "sh", "-c", f"cat $(find {aside} -name file)").stdout == "winner\n"
+
+
+def _said(lab: MirrorLab, node: str, verb: str) -> str:
+    return lab.exec(node, *services.farmctl(verb)).stdout
 
 
 def _sent(lab: MirrorLab, node: str) -> int:

@@ -123,6 +123,7 @@ class Primary:
     def remove(self, path: str) -> None:
         folder, name = self.place(path)
         self.admit(folder)
+        self.tree.lookup(folder, name)
         victim, last = self.tree.victim(folder, name)
         is_folder = stat.S_ISDIR(syscalls.statx(self.tree.descriptor(folder), name).mode)
         (os.rmdir if is_folder else os.unlink)(name, dir_fd=self.tree.descriptor(folder))
@@ -133,12 +134,15 @@ class Primary:
     def rename(self, old_path: str, new_path: str, flags: int = 0) -> None:
         old_folder, old = self.place(old_path)
         folder, new = self.place(new_path)
+        self.tree.lookup(old_folder, old)
         moving, found = self.tree.named(old_folder, old)
-        for node in (old_folder, folder, found.ino):
+        for node in (old_folder, folder):
             self.admit(node)
+        self._admit_move(found)
         if flags & 2:
-            self.admit(self.tree.named(folder, new)[1].ino)
+            self._admit_move(self.tree.named(folder, new)[1])
         try:
+            self.tree.lookup(folder, new)
             victim, last = self.tree.victim(folder, new)
         except FileNotFoundError:
             victim, last = None, False
@@ -153,6 +157,11 @@ class Primary:
         record = Record(Kind.RENAME, 0, old_folder, folder, flags, old + b"\0" + new)
         moves.note(self.node.journal, self.tree, record)
         self.changed(record, old_folder, folder)
+
+    def _admit_move(self, found: syscalls.Attributes) -> None:
+        self.admit(found.ino)
+        if stat.S_ISDIR(found.mode):
+            self.admit(found.ino, zones.MOVED_AT)
 
     def link_to(self, path: str, new_path: str) -> None:
         node = self.find(path)
@@ -199,6 +208,13 @@ class Primary:
         for node in unsettled:
             self.tree.unsettled[node] = None
         self.send(record)
+        self._tell_gone()
+
+    def _tell_gone(self) -> None:
+        for node in self.tree.gone:
+            if self.link is not None:
+                self.link.put(Record(Kind.FORGET, 0, node))
+        self.tree.gone.clear()
 
     def send(self, record: Record) -> None:
         link = self.link
@@ -220,11 +236,8 @@ class Primary:
         self.settle_times()
         for node in [node for node in self.tree.nodes.values() if node.id != ROOT]:
             while node.id in self.tree.nodes and self.tree.nodes[node.id] is node:
-                bound = node.id in self.tree.bound
                 self.tree.forget(node.id, 1)
-                if bound and node.id not in self.tree.nodes and self.link is not None:
-                    self.link.put(Record(Kind.FORGET, 0, node.id))
-                    self.tree.bound.discard(node.id)
+        self._tell_gone()
 
 
 class Link:
@@ -256,6 +269,7 @@ class Link:
             self.failures.append,
         )  # fmt: skip
         self.handlers = self.follower.handlers()
+        self.preparations = self.follower.preparations()
         self.answers = {**self.resync.handlers(), Kind.CHECKPOINT: self.checkpoints.take, Kind.KEPT: self._kept}
         self.kept = 0
 
@@ -299,6 +313,8 @@ class Link:
         if handler is not None:
             handler(record)
         else:
+            if not self.in_sync and record.kind in self.preparations:
+                self.preparations[record.kind](record)
             apply([self.tree], record)
         self.tree.trim()
         return True

@@ -307,11 +307,14 @@ class Mirror:
     # -- disk, application, witness ------------------------------------------------------------------------------------
 
     def _store(self, node: Node, state: State) -> None:
+        self.on_store(node, state)
+        self._write_state(node, state)
+
+    def _write_state(self, node: Node, state: State) -> None:
         """A power failure or a crash on the way leaves either state."""
         if self.random.random() < self.faults.refusals:
-            self._refuse_to_store(node, state)
+            self._refuse_state(node, state)
             return
-        self.on_store(node, state)
         run = node.run
         durable_ns = self.work_ns()
         if self.random.random() < self.faults.ambushes:
@@ -326,11 +329,11 @@ class Mirror:
         self.at(self.now + durable_ns, write)
         self.at(self.now + durable_ns + 1, lambda: self._hand_in(node, Stored()) if self._runs(node, run) else None)
 
-    def _refuse_to_store(self, node: Node, state: State) -> None:
+    def _refuse_state(self, node: Node, state: State) -> None:
         run = node.run
         self.at(self.now + self.work_ns(), lambda: self._hand_in(node, StoreRefused()) if self._runs(node, run) else None)
         again_ns = self.now + int(self.random.uniform(200, 2000) * MS)
-        self.at(again_ns, lambda: self._store(node, state) if self._runs(node, run) else None)
+        self.at(again_ns, lambda: self._write_state(node, state) if self._runs(node, run) else None)
 
     def _start_application(self, node: Node) -> None:
         node.starts += 1
@@ -386,7 +389,8 @@ class Mirror:
         other = self.other(node)
         echo = broadcast.echoes[other.id]
         heartbeat = Heartbeat(node.id, node.core.evidence.incarnation, broadcast.seq, echo, broadcast.state)
-        gap_ns = self.now - node.heard_ns
+        just_heard = node.core.contact.peer.heard_ns == self.local(node)  # and this is the answer
+        gap_ns = 0 if just_heard else self.now - node.heard_ns
         for network in self.networks:
             copies = 2 if self.random.random() < self.faults.duplication else 1
             for _ in range(copies):

@@ -2,7 +2,8 @@
 
 Serving "alone" is judged by what is true in the simulation, not by what the core believes:
 
-- agreed: the peer's disk says that it will not serve unasked;
+- agreed: the peer's disk says that it will not serve unasked; or does not take that, and the peer was in sync, runs
+  and does nothing until it is stored, or has ended and waits when it is back;
 - parted: nothing was heard of the peer for D, its last word was said shortly after it had heard this node, this node
   has not stood still since, and the witness, if there is one, has answered since;
 - forced by an operator.
@@ -74,7 +75,7 @@ class Invariants:
         peer = self.mirror.other(node)
         first = node.state.condition is peer.state.condition is Condition.BLANK
         assert node.state.may_serve or first, f"M4: n{node.id} goes on alone, and is {node.state.condition}"
-        if peer.state.may_serve:
+        if peer.state.may_serve and not _yields(peer):
             self._judge_parting(node, f"M1: n{node.id} goes on alone, and n{peer.id} is {peer.state.condition}")
 
     def _judge_parting(self, node: Node, what: str) -> None:
@@ -117,6 +118,11 @@ class Invariants:
         for write in self.mirror.acknowledged.keys() - node.data:
             del self.mirror.acknowledged[write]
         node.torn = False
+
+
+def _yields(node: Node) -> bool:
+    waits = node.core is None or node.core.role is Role.WAIT
+    return node.state.condition is Condition.INSYNC and (waits or (node.core is not None and node.core.machine.yields))
 
 
 def at_rest(mirror: Mirror) -> bool:

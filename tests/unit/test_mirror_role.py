@@ -29,6 +29,7 @@ from mirrord.core.events import (
     StartApplication,
     Stop,
     StopApplication,
+    StoreRefused,
     Swap,
     TookOver,
     VolumeLost,
@@ -130,6 +131,39 @@ def test_an_outdated_peer_that_may_be_about_to_change_does_not_do(changes: dict[
     table.hears(word())
     assert not states(table.hears(word(state=OUTDATED, **changes)))
     assert states(table.hears(word(state=OUTDATED)))
+
+
+def test_a_peer_in_sync_whose_disk_refuses_to_store_that_it_is_outdated_yields_by_its_word() -> None:
+    table = leading()
+    table.report(Unlinked("reset"))
+    table.hears(second(table))
+    assert not states(table.hears(second(table, storing=True)))
+    begun = table.hears(second(table, storing=True, yields=True))
+    assert [state.condition for state in states(begun)] == [Condition.ALONE]
+
+
+def test_who_cannot_store_that_it_is_outdated_says_so_and_does_not_take_over() -> None:
+    table = following()
+    stored = states(table.hears(primary(table, asks=True)))
+    assert [state.condition for state in stored] == [Condition.OUTDATED]
+    assert table.said is not None
+    assert not table.said.yields
+    table.step(StoreRefused())
+    assert (table.said.storing, table.said.yields) == (True, True)
+    assert not states(silence(table, 10_000))
+    table.stored()
+    assert (table.said.yields, table.core.state.condition) == (False, Condition.OUTDATED)
+
+
+def test_who_has_been_alone_does_not_yield_by_its_word() -> None:
+    """It would go on alone after a restart, and not ask."""
+    table = Table(ALONE)
+    table.open()
+    newer = State(Generation(3, 2), (ALONE.generation,), Condition.ALONE, served=True)
+    assert states(table.hears(word(Role.ALONE, newer, asks=True, serves=True)))
+    table.step(StoreRefused())
+    assert table.said is not None
+    assert (table.said.storing, table.said.yields) == (True, False)
 
 
 def test_what_the_peer_said_before_it_heard_the_question_does_not_do() -> None:

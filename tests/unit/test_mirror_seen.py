@@ -16,6 +16,15 @@ from mirrord.seen import Seen
 from tests.unit.test_mirror_config import VALID, added, changed, load
 
 
+def test_what_the_peer_keeps_is_told_once_and_is_not_here(tmp_path: Path) -> None:
+    seen = Seen(tmp_path)
+    for files in (1, 7):
+        seen.take(Kept("/var/lib/mirrord/db/diverged/2026", files))
+    assert seen.kept_there() == Kept("/var/lib/mirrord/db/diverged/2026", 7)
+    assert seen.kept_there() is None
+    assert seen.diverged is None
+
+
 def test_quantiles_are_the_bounds_of_their_buckets() -> None:
     histogram = [(64, 50), (128, 49), (4096, 1)]
     assert quantile(histogram, 0.5) == 0.064
@@ -81,9 +90,9 @@ def test_diverged_files_are_told_of_until_somebody_has_looked(tmp_path: Path) ->
     (folder / "0").mkdir()
     (folder / "0" / "file").touch()
     seen = Seen(tmp_path)
-    seen.take(Kept(str(folder), 7))
+    seen.look_at_diverged()
     assert seen.diverged is not None
-    assert (seen.diverged["folder"], seen.diverged["files"]) == (str(folder), 7)
+    assert (seen.diverged["folder"], seen.diverged["files"]) == (str(folder), 1)
     after_a_restart = Seen(tmp_path)
     after_a_restart.look_at_diverged()
     assert after_a_restart.diverged is not None
