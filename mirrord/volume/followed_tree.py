@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mirrord.volume import syscalls
+from mirrord.volume.syscalls import Attributes
 from mirrord.volume.tree import Node, Tree
 
 
@@ -13,11 +14,29 @@ class FollowedTree(Tree):
     def __init__(self, number: int, root: int, **options: int) -> None:
         super().__init__(number, root, **options)
         self.ids: dict[bytes, int] = {node.handle: node.id for node in self.nodes.values()}
+        self._listed: set[int] = set()
+        """Known by a resync's listing only."""
 
     def adopt(self, node: int, handle: bytes, kind: int) -> Node:
         adopted = super().adopt(node, handle, kind)
         self.ids[handle] = node
         return adopted
+
+    def adopt_listed(self, node: int, handle: bytes, kind: int) -> None:
+        """The same, until the resync is over or the primary binds it."""
+        if node not in self.nodes:
+            self._listed.add(node)
+        self.adopt(node, handle, kind)
+
+    def drop_listed(self) -> None:
+        """The resync is over: what the primary did not bind, it does not count as known."""
+        for node in self._listed:
+            self.drop(node)
+        self._listed.clear()
+
+    def bind(self, folder: int, name: bytes, node: int) -> Attributes:
+        self._listed.discard(node)
+        return super().bind(folder, name, node)
 
     def drop(self, node: int) -> None:
         known = self.nodes.get(node)

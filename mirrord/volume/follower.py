@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from mirrord.volume import local
 from mirrord.volume.apply import apply
-from mirrord.volume.records import ALONE, DATA_ONLY, Kind, Record
+from mirrord.volume.records import ALONE, DATA_ONLY, HEADER, Kind, Record
 from mirrord.volume.stream import CANNOT, StreamError, said
 from mirrord.volume.syncing import synced
 from mirrord.volume.tree import Tree
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mirrord.volume.loop import Loop
     from mirrord.volume.stream import Stream
 
-_WRITE, _FSYNC = int(Kind.WRITE), int(Kind.FSYNC)
+_WRITE, _FSYNC, _APPLIED = int(Kind.WRITE), int(Kind.FSYNC), int(Kind.APPLIED)
 
 Handler = Callable[[Record], None]
 """Takes a record whose payload is gone when it returns."""
@@ -73,7 +73,8 @@ class Follower:
             self._make_durable()
         if self.applied != self._acknowledged:
             self._acknowledged = self.applied
-            self.answer(Record(Kind.APPLIED, 0, 0, seq=self.applied))
+            self.stream.gather(HEADER.pack(0, _APPLIED, 0, 0, self.applied, 0, 0), b"")
+            self.stream.flush()
         if self._syncs:
             syncs, self._syncs = self._syncs, []
             for sync in syncs:

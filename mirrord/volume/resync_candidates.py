@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 
 from mirrord.core.plan import Plan
@@ -55,8 +54,8 @@ class Candidates:
         self._peers: list[Candidate] = []
         self._answered = False
         self._again: list[int] = []
-        self._unfinished: Counter[int] = Counter()
-        """Group -> things in it that are not equal yet."""
+        self._unfinished: set[int] = set()
+        """Inodes that are not equal yet."""
 
     def steps(self) -> Iterator[bool]:
         """Ask, walk, and put everything into the plan."""
@@ -110,7 +109,7 @@ class Candidates:
             then()
             return
         for entry in entries:
-            self._unfinished[entry.node >> GROUP_BITS] += 1
+            self._unfinished.add(entry.node)
         for at in wanted:
             self._zones.add(at)
         self._journal.mark(self._tree.number, wanted, then)
@@ -129,13 +128,13 @@ class Candidates:
 
     def finished(self, node: int) -> None:
         """A file is equal, and stays so."""
-        self._unfinished[node >> GROUP_BITS] -= 1
+        self._unfinished.discard(node)
 
     def still(self) -> ZoneSet:
         """The zones that are not equal yet. Where a folder is among the inodes, to the end: its times come last."""
         if self.everything or self._plan.walking:
             return self._zones
-        unfinished = {group for group, count in self._unfinished.items() if count > 0}
+        unfinished = {inode >> GROUP_BITS for inode in self._unfinished}
         still = self._live.copy()
         still.update(
             ZoneSet(
@@ -166,7 +165,7 @@ class Candidates:
 
     def _add(self, found: Found, fd: int, index: Index) -> None:
         if not found.folder:
-            self._unfinished[found.inode >> GROUP_BITS] += 1
+            self._unfinished.add(found.inode)
             self._plan.visit(ROOT)
             return
         try:
@@ -174,7 +173,7 @@ class Candidates:
             size = syscalls.statx(fd, found.path).size
         except OSError:
             return  # moved or removed since: the plan was told
-        self._unfinished[found.inode >> GROUP_BITS] += 1
+        self._unfinished.add(found.inode)
         folder = self._meet_folder(fd, found)
         if found.is_folder:
             self._plan.visit(found.inode)

@@ -222,7 +222,8 @@ class Pass:
             return
         if not stat.S_ISREG(os.fstat(fd).st_mode):  # the number is another object's by now
             os.close(fd)
-            self._gone(node)
+            self._candidates.finished(node)
+            self.tally.finish(node)
             return
         if not self._is_known(node):
             exists = os.fstat(fd).st_nlink > 0
@@ -235,7 +236,8 @@ class Pass:
             return
         comparison = FileComparison(self.tree.number, node, fd, chunks, self._buffer)
         self._files[node] = comparison
-        if not self.everything:
+        if not self.everything or node in self.screen.changed:  # else the listing has said it
+            self.screen.changed.discard(node)
             self._put_attributes(node, fd)
         for record in comparison.questions():
             if not comparison.exists or not self._is_known(node):

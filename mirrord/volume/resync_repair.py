@@ -138,6 +138,8 @@ class Repair:
             if have is not None:
                 self._put_aside(fd, wanted.name)
             _make(fd, wanted)
+            if self._keeper:
+                self._keeper.nodes.add(wanted.node)  # it has nothing yet
             chosen = syscalls.handle_of(fd, wanted.name)
             found = _new(wanted) if wanted.is_folder or wanted.size else _Found.SAME
         else:
@@ -151,7 +153,7 @@ class Repair:
             found = self._judge(fd, wanted, have if chosen == handle else None, chosen, other=other)
         self._hints.taken(wanted.node)
         if self._tree.known(wanted.node, wanted.mode >> 12) != chosen:
-            self._tree.adopt(wanted.node, chosen, wanted.mode >> 12)
+            self._tree.adopt_listed(wanted.node, chosen, wanted.mode >> 12)
         _make_name_right(fd, wanted, sized=whole or found is not _Found.NEW_FILE)
         return found
 

@@ -31,6 +31,8 @@ class Screen:
         """left: told of an inode, offset and length that are left to the plan."""
         self.disturbed: set[int] = set()
         """Folders whose names changed without the peer being told."""
+        self.changed: set[int] = set()
+        """Files that did."""
         self._tree = tree
         self._plan = plan
         self._names = names
@@ -111,6 +113,7 @@ class Screen:
                     self._walk_again(found.ino)
             elif stat.S_ISREG(found.mode):
                 self._names.places[found.ino] = folder, name
+                self.changed.add(found.ino)
                 self._left(found.ino, 0, found.size)
                 self._plan.compare(found.ino)
 
@@ -130,6 +133,7 @@ class Screen:
             self._visit(node)
         elif known.kind == FILE:
             self._meet(known)
+            self.changed.add(node)
             self._left(node, 0, self._tree.attributes(node).size)
             self._plan.compare(node)
 
@@ -145,6 +149,7 @@ class Screen:
         if known.kind == FILE:
             last = offset + max(length, 1) - 1 >> CHUNK_BITS
             self._meet(known)
+            self.changed.add(node)
             self._left(node, offset, length)
             self._plan.compare(node, range(offset >> CHUNK_BITS, last + 1) if length else ())
         elif known.kind == DIRECTORY:

@@ -107,6 +107,8 @@ class _Link:
 
     def _in_sync(self, _: Record) -> None:
         self.follower.preparations.clear()
+        for tree in self.trees:
+            tree.drop_listed()
         self._tell(InSync())
 
     def close(self) -> None:

@@ -173,7 +173,7 @@ class Stream:
     def _receive_batch(self) -> bool:
         """Whether the link is still there."""
         try:
-            count = self._channel.receive(self._received[self._have :])
+            count = self._channel.receive(self._received[self._have :] if self._have else self._received)
         except BlockingIOError:
             return True
         except OSError as error:
@@ -203,9 +203,9 @@ class Stream:
                 break
             self._take(kind, tree, flags, seq, node, offset, received[position + header_bytes : end])
             position = end
-        if position:
+        if 0 < position < have:
             received[: have - position] = received[position:have]
-            self._have = have - position
+        self._have = have - position
 
     def _break(self, reason: str) -> None:
         if not self._closed:

@@ -95,7 +95,7 @@ def test_two_that_do_not_hear_each_other_and_both_reach_the_witness_both_serve_a
     until(lambda: bool(lab.status(lost).get("diverged")), f"{lost} to tell what it has kept", WITHIN_S)
     kept = lab.status(lost)["diverged"]
     assert lab.status(winner)["diverged"] is None
-    assert kept["files"] == 2
+    assert kept["files"] >= 2
     found = lab.exec(lost, "sh", "-c", f"cd {kept['folder']}/0 && cat both {lost}").stdout
     assert found == f"{lost}\n{lost}\n"
     assert any(kept["folder"] in event["text"] and lost in event["text"] for event in lab.status(winner)["events"])

@@ -310,10 +310,14 @@ class Link:
             return False
         record = self.outward.popleft()
         handler = self.handlers.get(record.kind)
-        if handler is not None:
+        if record.kind == Kind.IN_SYNC:
+            self.in_sync = True
+            self.preparations.clear()
+            self.tree.drop_listed()
+        elif handler is not None:
             handler(record)
         else:
-            if not self.in_sync and record.kind in self.preparations:
+            if record.kind in self.preparations:
                 self.preparations[record.kind](record)
             apply([self.tree], record)
         self.tree.trim()
@@ -355,8 +359,8 @@ class Link:
                 self.primary.node.run_posted(0.002)
 
     def _done(self) -> None:
-        self.in_sync = True
         self.resync = None
+        self.put(Record(Kind.IN_SYNC, 0, 0))
 
     def _kept(self, record: Record) -> None:
         self.kept = record.offset

@@ -23,6 +23,7 @@ def test_files_of_the_losing_side_are_kept(tmp_path: Path) -> None:
     winner.create("same", b"same")
     resync(winner, b)
     winner.write("both", b"of the winner")
+    winner.create("only-here", b"not the loser's")
     loser = Primary(b)
     loser.write("both", b"of the loser, longer")
     loser.create("only-there", b"text")
