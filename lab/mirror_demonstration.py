@@ -47,12 +47,22 @@ class Outcome:
     """Those of them that the database does not have at the end."""
     takeover_s: float = 0.0
     """From the power-off of the serving node to the first transfer that the other one committed."""
+    takeover_started_s: float = 0.0
+    """Of it, from the power-off until n2 started the application: the suspicion, and what is mirrord's own."""
+    takeover_application_s: float = 0.0
+    """Of it, the application's own start: PostgreSQL's recovery from a crash."""
     resync_bytes: int = 0
     """What was sent to the node that came back, to bring it up to date."""
     dirty_bytes: int = 0
     """The size of the zones in which something had changed meanwhile; never more than this is looked at."""
     swap_s: float = 0.0
     """The longest time without a committed transfer while the nodes changed roles."""
+    swap_given_s: float = 0.0
+    """From the order until n2 had ended the application and handed over."""
+    swap_started_s: float = 0.0
+    """From there until n1 started the application: mirrord's own."""
+    swap_application_s: float = 0.0
+    """The application's own start on n1."""
     wrong: list[str] | None = None
     """What else was not as it should be."""
 
@@ -107,11 +117,16 @@ class Demonstration:
 
     def _power_off(self, bank: Bank) -> None:
         self.say("\n[bold]3. n1 loses its power[/], in the middle of everything")
-        off = time.monotonic()
+        off, off_at = time.monotonic(), time.time()
         self.lab.kill("n1")
         self.outcome.takeover_s = round(bank.first_after(off + 0.2) - off, 2)
+        started, runs = self._start_of_application("n2", off_at)
+        self.outcome.takeover_started_s = round(started - off_at, 2)
+        self.outcome.takeover_application_s = round(runs - started, 2)
         time.sleep(CALM_S)
-        self.say(f"   n2 committed its first transfer after {self.outcome.takeover_s:.2f} s.")
+        self.say(f"   n2 committed its first transfer after {self.outcome.takeover_s:.2f} s: "
+                 f"{started - off_at:.2f} s until it started PostgreSQL, 2 s of them suspicion, "
+                 f"and {runs - started:.2f} s for that.")  # fmt: skip
 
     def _failback(self, bank: Bank) -> None:
         self.say("\n[bold]4. n1 comes back[/] and is brought up to date while the clients go on")
@@ -128,14 +143,32 @@ class Demonstration:
 
     def _swap(self, bank: Bank) -> None:
         self.say("\n[bold]5. The nodes change roles[/], the planned way (farmctl swap)")
-        start = time.monotonic()
+        start, start_at = time.monotonic(), time.time()
         self.lab.farmctl("n2", "swap")
         self.lab.wait("n1", role="PRIM", readiness="ready")
         bank.first_after(time.monotonic())
         self.lab.wait_pair()
         self.outcome.swap_s = round(bank.longest_gap_s(start, time.monotonic()), 2)
+        given = self._told("n2", "PRIM -> SECOND", start_at)
+        started, runs = self._start_of_application("n1", start_at)
+        self.outcome.swap_given_s = round(given - start_at, 2)
+        self.outcome.swap_started_s = round(started - given, 2)
+        self.outcome.swap_application_s = round(runs - started, 2)
         time.sleep(AFTERWARDS_S)
-        self.say(f"   n1 serves again; the clients' longest wait was {self.outcome.swap_s:.2f} s.")
+        self.say(f"   n1 serves again; the clients' longest wait was {self.outcome.swap_s:.2f} s: PostgreSQL's end and "
+                 f"the hand-over {given - start_at:.2f} s, {started - given:.2f} s until n1 started it, "
+                 f"{runs - started:.2f} s for that.")  # fmt: skip
+
+    def _start_of_application(self, node: str, after_s: float) -> tuple[float, float]:
+        """When a node last started it, and when it ran (Unix time)."""
+        return self._told(node, "postgresql is started", after_s), self._told(node, "postgresql runs", after_s)
+
+    def _told(self, node: str, text: str, after_s: float) -> float:
+        """When a node told of this first after some time; LabError if it never did."""
+        for event in reversed(self.lab.status(node)["events"]):
+            if text in event["text"] and event["time"] >= after_s:
+                return float(event["time"])
+        raise LabError(f"{node} does not tell: {text}")
 
     def _count(self, bank: Bank) -> None:
         self.outcome.committed = len(bank.committed)

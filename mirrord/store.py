@@ -68,7 +68,7 @@ class Store:
 
     def save(self, state: State) -> None:
         """Returns when it is durable. OSError if it cannot be written; then either this state is there or the last."""
-        _sync_folder(self.folder)  # an exchange that is not on the disk yet: what is overwritten now must not count there
+        _sync_folder(self.folder)  # of an exchange that failed half-way: what is overwritten must not count on the disk
         _write(self._spare, _encoded(state))
         spare, path = os.fsencode(self._spare), os.fsencode(self._path)
         syscalls.rename(syscalls.AT_FDCWD, spare, syscalls.AT_FDCWD, path, _EXCHANGE)

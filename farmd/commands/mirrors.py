@@ -94,7 +94,7 @@ def _differing(found: dict[str, Any]) -> str:
         return "both nodes have the same"
     head = "one path differs" if count == 1 else f"{count} paths differ"
     if count > len(told):
-        head += f", the first {len(told)} of them are"
+        head += f", of which the first {len(told)} are told"
     return "\n  ".join((f"{head} (`farmctl resync` makes the other node equal to this one):", *told))
 
 

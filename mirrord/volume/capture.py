@@ -127,7 +127,8 @@ class Capture:
 
     def _tell_gone(self) -> None:
         for node in self.tree.gone:
-            self.replicator.forgotten(self, node)
+            if node not in self.tree.bound:  # again: a resync may have introduced it since
+                self.replicator.forgotten(self, node)
         self.tree.gone.clear()
 
     # -- answers -------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from collections.abc import Callable
 SPIN_NS = 100_000
 """After the last activity poll(2) is asked again and again for so long before the loop sleeps in it. The wake-up of an
 idle processor costs 28 us in a virtual machine, and the next request or acknowledgement is mostly nearer than that:
-with it one writer of 4 KiB does 52,000 replicated writes a second, and 10,600 without."""
+with it one writer of 4 KiB does 33,000 replicated writes a second, both nodes on two processors, and 12,700 without."""
 
 WORK_NS = 500_000
 """What background work may take in one turn: a live write waits no longer for it than this and the rest of a turn."""

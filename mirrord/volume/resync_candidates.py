@@ -126,6 +126,16 @@ class Candidates:
                 return True
         return False
 
+    def visit_names(self, files: set[int]) -> Iterator[bool]:
+        """Every folder in which one of these files has a name is to be visited: only listings tell which names are one
+        file's. What was compared before may have been another file of the peer's."""
+        for found in walk(self._tree.root, files.__contains__):
+            if found is None:
+                yield GO_ON
+            elif found.is_file:
+                self._plan.visit(self._meet_folder(self._tree.root, found))
+                self._plan.compare(found.inode)
+
     def finished(self, node: int) -> None:
         """A file is equal, and stays so."""
         self._unfinished.discard(node)
@@ -170,7 +180,7 @@ class Candidates:
             return
         try:
             self._names.meet(found.inode, syscalls.handle_of(fd, found.path))
-            size = syscalls.statx(fd, found.path).size
+            status = syscalls.statx(fd, found.path)
         except OSError:
             return  # moved or removed since: the plan was told
         self._unfinished.add(found.inode)
@@ -179,12 +189,12 @@ class Candidates:
             self._plan.visit(found.inode)
         elif found.is_file:
             self._names.places[found.inode] = folder, found.name
-            chunks = set(index.chunks(found.inode, size))
-            self._tally.plan(found.inode, min(size, len(chunks) * CHUNK_BYTES))
+            chunks = set(index.chunks(found.inode, status.size))
+            self._tally.plan(found.inode, min(status.size, len(chunks) * CHUNK_BYTES))
             self._plan.compare(found.inode, chunks)
-        if self._keep or not (found.is_folder or found.is_file):
-            # What a link or device is, only a listing tells; and before a file is compared there must be one that
-            # says how it is called there, if it is to be kept.
+        if self._keep or not (found.is_folder or (found.is_file and status.nlink == 1)):
+            # What a link or device is, and which names are one file's, only listings tell; and before a file is
+            # compared there must be one that says how it is called there, if it is to be kept.
             self._plan.visit(folder)
 
     def _meet_folder(self, fd: int, found: Found) -> int:

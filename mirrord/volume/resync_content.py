@@ -17,6 +17,9 @@ from mirrord.volume.records import Kind, Record
 from mirrord.volume.resync_digests import BLOCK_BYTES, PIECE_BYTES, digests, next_data
 from mirrord.volume.resync_records import HOLE, LENGTH, LOOK, unpack_blocks
 
+HOLE_BYTES = 1 << 24
+"""Of a hole in one question: the peer may have zeros there, and has to read them."""
+
 
 class FileComparison:
     """One file's. `fd` is this comparison's to close."""
@@ -68,12 +71,17 @@ class FileComparison:
         """Whether it still has a name."""
         return os.fstat(self._fd).st_nlink > 0
 
+    @property
+    def linked(self) -> bool:
+        """Whether it has several names."""
+        return os.fstat(self._fd).st_nlink > 1
+
     def questions(self) -> Iterator[Record]:
         """A record for each part; the reading is done when it is taken, and it must be put into the stream at once."""
         flags, at = LOOK * self._look, 0
         while at < (size := os.fstat(self._fd).st_size):
             data = next_data(self._fd, at)
-            hole_end = size if data is None else min(size, data - data % BLOCK_BYTES)
+            hole_end = min(size if data is None else data - data % BLOCK_BYTES, size, at + HOLE_BYTES)
             if hole_end > at:
                 self._asked_bytes.append(hole_end - at)
                 length = LENGTH.pack(hole_end - at)

@@ -49,6 +49,9 @@ class Pass:
         self._listings: dict[int, deque[Listing]] = {}
         """Folder -> those that are not answered, in their order."""
         self._files: dict[int, FileComparison] = {}
+        self._linked: set[int] = set()
+        """Files with several names that the peer made, or took another one for."""
+        self._all_names_visited: set[int] = set()
         self._folders: set[int] = set()
         self._buffer = memoryview(bytearray(BLOCK_BYTES))
         self._finished = False
@@ -62,6 +65,10 @@ class Pass:
             self.everything = self._candidates.everything
             self._plan.walking = False
         yield from self._repair()
+        while new := self._linked - self._all_names_visited:
+            self._all_names_visited |= new
+            yield from self._candidates.visit_names(new)
+            yield from self._repair()
         self._finished = False
         self._put(Record(Kind.FINISH, self.tree.number, 0))
         while not self._finished:
@@ -182,6 +189,8 @@ class Pass:
             entry, handle = met[node]
             self._names.handles.setdefault(node, handle)  # there may be something newer of this number by now
             if entry.is_file:
+                if entry.links > 1 and not self.everything:
+                    self._linked.add(node)
                 self._names.places.setdefault(node, (record.node, entry.name))
                 self.tally.plan(node, entry.size)
         self._candidates.found_empty(
@@ -285,7 +294,7 @@ class Pass:
             return
         node = comparison.node
         del self._files[node]
-        exists, again = comparison.exists, comparison.lost
+        exists, linked, again = comparison.exists, comparison.linked, comparison.lost
         if exists and comparison.repaired and not again:
             again = not self._is_known(node)
             if not again:
@@ -296,12 +305,14 @@ class Pass:
         if exists and again:
             self._plan.compare(node)
         else:
-            self._gone(node)
+            self._gone(node, forget=not linked)
 
-    def _gone(self, node: int) -> None:
+    def _gone(self, node: int, *, forget: bool = True) -> None:
+        """Not `forget`: other names of it may be listed yet, and the peer has to know whose they are."""
         self.tally.finish(node)
         self._candidates.finished(node)
-        self._names.dismiss(node)
+        if forget:
+            self._names.dismiss(node)
 
     # -- the end -------------------------------------------------------------------------------------------------------
 

@@ -207,7 +207,8 @@ class ServedTree(Tree):
         if last:
             self.keep(node.id)
             self.unsettled.pop(node.id, None)
-            self._unbind(node.id)
+            self.bound.discard(node.id)
+            self.gone.append(node.id)  # bound or not: the peer may know it from a resync's listing
         self.displace(node, self.nodes[folder], name)
 
     def moved(self, node: Node | None, old_folder: int, old: bytes, new_folder: int, new: bytes) -> None:

@@ -196,7 +196,7 @@ class Walk:
             self._put(record)
             size = _bytes_of(record)
             self.done_bytes += max(0, min(size, os.fstat(fd).st_size - record.offset))
-            self._being_read.append(0 if record.flags & HOLE else size)
+            self._being_read.append(min(size, PIECE_BYTES))  # of a hole the peer reads nothing, mostly
             while sum(self._being_read) >= WINDOW_BYTES:
                 yield WAIT
             yield GO_ON

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mirrord.orders import Cut, GoAlone
+from tests.bench.takeover import machine
 from tests.mirror.volumes import Pair, pair
 
 WRITER = """
@@ -95,10 +95,12 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(results, indent=2))
         return
-    print(f"{os.cpu_count()} processors, Linux {os.uname().release}; writes a second, median of {arguments.rounds}")
+    print(f"{machine()}; writes a second, median of {arguments.rounds}")
     print(f"{'':30}{'alone':>10}{'paired':>10}{'ratio':>8}")
     for name, rates in results.items():
         print(f"{name:30}{rates['alone']:10.0f}{rates['paired']:10.0f}{rates['paired'] / rates['alone']:8.2f}")
+    one, four = (results[kind.name]["paired"] for kind in KINDS[:2])
+    print(f"four writers / one, paired: {four / one:.2f}")
 
 
 if __name__ == "__main__":

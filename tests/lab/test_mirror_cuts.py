@@ -9,7 +9,7 @@ import pytest
 from lab.mirror import MirrorLab, plain
 from lab.topology import ROUTER
 from lab.waiting import until
-from tests.lab.mirrors import DATA, Recording, missing, other, restore, wait_equal
+from tests.lab.mirrors import Recording, missing, other, restore, wait_equal
 from tests.lab.test_topology import name
 from tests.posix.ledger import Ledger
 
@@ -75,32 +75,6 @@ def test_a_node_that_is_cut_off_from_everything_does_not_serve(lab: MirrorLab, l
         recording.wait_more(300)
     assert lab.serving() == [survivor]
     assert missing(lab, ledger, survivor) == []
-
-
-def test_two_that_do_not_hear_each_other_and_both_reach_the_witness_both_serve_and_one_side_is_kept(
-    lab: MirrorLab, ledger: Ledger
-) -> None:
-    """A router's ping is no quorum (README). What only the losing side had is kept until somebody has looked."""
-    serving = lab.serving()[0]
-    follower = other(serving)
-    lab.cut(serving, follower)
-    for node in (serving, follower):
-        lab.wait(node, role="ALONE", readiness="ready")
-        lab.exec(node, "sh", "-c", f"echo {node} > {DATA}/both; echo {node} > {DATA}/{node}; sync -f {DATA}")
-    lab.heal()
-    winner = lab.wait_pair()
-    wait_equal(lab)
-    assert lab.exec(winner, "cat", f"{DATA}/both").stdout == f"{winner}\n"
-    lost = other(winner)
-    until(lambda: bool(lab.status(lost).get("diverged")), f"{lost} to tell what it has kept", WITHIN_S)
-    kept = lab.status(lost)["diverged"]
-    assert lab.status(winner)["diverged"] is None
-    assert kept["files"] >= 2
-    found = lab.exec(lost, "sh", "-c", f"cd {kept['folder']}/0 && cat both {lost}").stdout
-    assert found == f"{lost}\n{lost}\n"
-    assert any(kept["folder"] in event["text"] and lost in event["text"] for event in lab.status(winner)["events"])
-    lab.farmctl(lost, "diverged", "--looked")
-    assert lab.status(lost)["diverged"] is None
 
 
 def test_without_the_witness_nobody_takes_over_from_a_peer_that_is_silent(lab: MirrorLab, ledger: Ledger) -> None:

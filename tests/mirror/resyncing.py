@@ -212,7 +212,7 @@ class Primary:
 
     def _tell_gone(self) -> None:
         for node in self.tree.gone:
-            if self.link is not None:
+            if self.link is not None and node not in self.tree.bound:
                 self.link.put(Record(Kind.FORGET, 0, node))
         self.tree.gone.clear()
 

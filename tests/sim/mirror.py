@@ -150,7 +150,7 @@ class Mirror:
         node.run += 1
         node.inbox.clear()
         node.frozen_until = node.volume_frozen_until = 0
-        node.heard_ns = node.witnessed_ns = NEVER
+        node.heard_ns = node.inbox_ns = node.witnessed_ns = NEVER
         node.awake_ns = self.now
         node.core = Core(settings, self._incarnations, node.state, self.local(node))
         self._open_volume(node)
@@ -312,7 +312,7 @@ class Mirror:
 
     def _write_state(self, node: Node, state: State) -> None:
         """A power failure or a crash on the way leaves either state."""
-        if self.random.random() < self.faults.refusals:
+        if self.faults.refusals and self.random.random() < self.faults.refusals:
             self._refuse_state(node, state)
             return
         run = node.run
@@ -330,8 +330,8 @@ class Mirror:
         self.at(self.now + durable_ns + 1, lambda: self._hand_in(node, Stored()) if self._runs(node, run) else None)
 
     def _refuse_state(self, node: Node, state: State) -> None:
-        run = node.run
-        self.at(self.now + self.work_ns(), lambda: self._hand_in(node, StoreRefused()) if self._runs(node, run) else None)
+        run, refused_ns = node.run, self.now + self.work_ns()
+        self.at(refused_ns, lambda: self._hand_in(node, StoreRefused()) if self._runs(node, run) else None)
         again_ns = self.now + int(self.random.uniform(200, 2000) * MS)
         self.at(again_ns, lambda: self._write_state(node, state) if self._runs(node, run) else None)
 
@@ -390,7 +390,7 @@ class Mirror:
         echo = broadcast.echoes[other.id]
         heartbeat = Heartbeat(node.id, node.core.evidence.incarnation, broadcast.seq, echo, broadcast.state)
         just_heard = node.core.contact.peer.heard_ns == self.local(node)  # and this is the answer
-        gap_ns = 0 if just_heard else self.now - node.heard_ns
+        gap_ns = 0 if just_heard else self.now - max(node.heard_ns, node.inbox_ns)
         for network in self.networks:
             copies = 2 if self.random.random() < self.faults.duplication else 1
             for _ in range(copies):
@@ -404,6 +404,8 @@ class Mirror:
     ) -> None:
         def deliver() -> None:
             if (heartbeat.sender, to.id, network) not in self.broken:
+                if to.frozen_until > self.now:
+                    to.inbox_ns = self.now
                 self._hand_in(to, Received(heartbeat))
                 if to.core is not None and to.core.contact.peer.heard_ns == self.local(to):
                     to.heard_ns, to.heard_gap_ns = self.now, gap_ns

@@ -45,6 +45,8 @@ class Node:
     # -- what is known of it, in simulated time
     heard_ns: int = NEVER
     """When it last accepted a message of its peer."""
+    inbox_ns: int = NEVER
+    """When a message of its peer came last that it heard only when it had been thawed."""
     heard_gap_ns: int = 0
     """How long before it had sent that message the peer had heard this node last."""
     awake_ns: int = 0

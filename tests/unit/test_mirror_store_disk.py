@@ -20,6 +20,7 @@ from lab.mirror_disk import EXT4_GOING_FLAGS_NOLOGFLUSH, EXT4_IOC_SHUTDOWN
 from mirrord import store as under_test
 from mirrord.core.generations import HISTORY_MAX, Condition, Generation, State
 from mirrord.store import Store
+from mirrord.volume import syscalls
 
 pytestmark = pytest.mark.needs_root
 
@@ -63,11 +64,16 @@ def load(disk: Path) -> State:
         return store.load()
 
 
+def fill(path: Path) -> None:
+    """Takes the last block that a file can get."""
+    with path.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+        for _ in iter(lambda: file.write(bytes(1 << 12)), 0):
+            pass
+
+
 def test_a_full_disk_takes_every_further_state(image: Path) -> None:
     with mounted(image) as disk:
-        with (disk / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError, match="No space left"):
-            while True:
-                filler.write(bytes(1 << 12))
+        fill(disk / "filler")
         for state in (FIRST, LONGEST, State(), LONGEST):
             save(disk, state)
             assert load(disk) == state
@@ -93,7 +99,7 @@ class PowerCut:
         os.close(self._disk)
 
     def __call__(self, frame: FrameType, event: str, _: object) -> None:
-        if event == "c_call" and frame.f_code.co_filename in (under_test.__file__, under_test.syscalls.__file__):
+        if event == "c_call" and frame.f_code.co_filename in (under_test.__file__, syscalls.__file__):
             self.steps += 1
             if self.steps == self._at:
                 fcntl.ioctl(self._disk, EXT4_IOC_SHUTDOWN, struct.pack("=I", EXT4_GOING_FLAGS_NOLOGFLUSH))
