@@ -60,7 +60,8 @@ class Tree:
         self.root = root
         self.nodes: dict[int, Node] = {ROOT: Node(ROOT, syscalls.handle_of(root), DIRECTORY)}
         self.nodes[ROOT].references = 1
-        self._descriptors: dict[int, int] = {ROOT: os.dup(root)}
+        # Opened anew, not duplicated: duplicates share the position from which a folder is read.
+        self._descriptors: dict[int, int] = {ROOT: os.open(b".", _FLAGS[DIRECTORY], dir_fd=root)}
         self._kept: dict[int, int] = {}
         self._descriptors_max = descriptors_max
 

@@ -21,7 +21,6 @@ def lab() -> Iterator[MirrorLab]:
 
 
 @pytest.mark.needs_root
-@pytest.mark.xfail(strict=False, reason="where the one that followed wins, a file that only the loser made stays there")
 def test_both_reach_the_witness_but_not_each_other_both_serve_and_one_side_is_kept(lab: MirrorLab) -> None:
     """A router's ping is no quorum (README). What only the losing side had is kept until somebody has looked."""
     serving = lab.serving()[0]

@@ -187,3 +187,16 @@ def test_the_secondary_calls_its_objects_by_the_primarys_ids(tmp_path: Path) -> 
     with pytest.raises(FileNotFoundError):
         tree.bind(ROOT, b"none", 778)
     tree.close()
+
+
+def test_a_folder_that_was_read_to_its_end_is_read_from_its_beginning_by_the_next_tree(tmp_path: Path) -> None:
+    """Whoever served a directory may follow next, and has to see every name in it."""
+    (tmp_path / "a").touch()
+    root = os.open(tmp_path, os.O_RDONLY)
+    served, followed = ServedTree(0, os.dup(root)), Tree(0, os.dup(root))
+    assert syscalls.getdents(served.descriptor(ROOT), 4096)
+    assert not syscalls.getdents(served.descriptor(ROOT), 4096)
+    assert os.listdir(followed.descriptor(ROOT)) == ["a"]
+    served.close()
+    followed.close()
+    os.close(root)
