@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.mirror.volumes import Pair, pair
+
+
+@pytest.fixture(autouse=True)
+def umask() -> Iterator[None]:
+    """The process of a volume has none; where parts of it run in this one, the tests after them shall have theirs."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture
