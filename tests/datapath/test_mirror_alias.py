@@ -35,8 +35,12 @@ def test_an_interface_that_goes_away_and_comes_back() -> None:
     alias.up(lease())
     assert (present(), alias.trouble) == ([str(vip) for vip in VIPS], "")
     run(f"ip link del {INTERFACE}")
-    time.sleep(0.4)  # the kernel is told again when a third of the lease is over
-    alias.renew(lease())
+
+    def refused() -> bool:
+        alias.renew(lease())
+        return bool(alias.trouble)
+
+    until(refused, "the kernel, which is told again when a third of the lease is over, to refuse")
     assert alias.trouble == f"the virtual address cannot be put on {INTERFACE}: No such device"
     run(f"ip link add {INTERFACE} type veth peer name v1")
     run(f"ip link set {INTERFACE} up")
