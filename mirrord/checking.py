@@ -34,7 +34,7 @@ def check(path: Path, *, here: bool) -> tuple[dict[str, Any], str]:
 
 
 def _check_directories(config: Config) -> None:
-    from mirrord.volume.place import Place  # what knows file systems is loaded by who asks for it only
+    from mirrord.volume.mounting.place import Place  # what knows file systems is loaded by who asks for it only
 
     for index, directory in enumerate(config.mirror.directories):
         try:

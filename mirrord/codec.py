@@ -34,9 +34,7 @@ _ROLES = (Role.STOP, Role.WAIT, Role.SECOND, Role.PRIM, Role.ALONE)
 _CONDITIONS = (Condition.BLANK, Condition.INSYNC, Condition.ALONE, Condition.OUTDATED)
 """Their positions travel on the wire."""
 
-_STORING, _SERVES, _ABLE, _ASKS, _FOLLOWS, _HANDED, _SWAP, _EMPTY, _SERVED, _YIELDS = (
-    1 << bit for bit in range(10)
-)
+_STORING, _SERVES, _ABLE, _ASKS, _FOLLOWS, _HANDED, _SWAP, _EMPTY, _SERVED, _YIELDS = (1 << bit for bit in range(10))
 
 
 def pack(echo: Echo | None, word: bytes, clock_ns: int) -> bytes:

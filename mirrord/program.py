@@ -26,7 +26,7 @@ from mirrord.heartbeats import Heartbeats
 from mirrord.state_folder import state_folder
 from mirrord.store import Store
 from mirrord.vip import open_address
-from mirrord.volume.greeting import VERSIONS
+from mirrord.volume.link.greeting import VERSIONS
 
 log = logging.getLogger("mirrord")
 

@@ -15,7 +15,7 @@ from mirrord.orders import Alive, InSync, Kept, Progress, Report, Unlinked, Veri
 
 NS = 1_000_000_000
 KEPT = "diverged"
-"""Where the volume keeps what differs (mirrord.volume.diverged), a folder for each time."""
+"""Where the volume keeps what differs (mirrord.volume.resync.diverged), a folder for each time."""
 
 
 class Seen:

@@ -28,7 +28,7 @@ from typing import Any
 from farmd.errors import ConfigError, MachineError
 from farmd.kit import toml
 from mirrord.core.generations import HISTORY_MAX, Condition, State
-from mirrord.volume import syscalls
+from mirrord.volume.files import syscalls
 
 VERSION = 1
 FILE_BYTES = 1 << 12

@@ -9,19 +9,19 @@ from typing import Any
 
 from farmd.errors import MachineError
 from mirrord.orders import Lead, LocalFault, Report, Unlinked
-from mirrord.volume import fuse_mount
-from mirrord.volume.capture import Capture
-from mirrord.volume.channel import Channel
-from mirrord.volume.intake import Intake
-from mirrord.volume.journal import Journal
-from mirrord.volume.leading import Ground, Leading
+from mirrord.volume.files.served_tree import ServedTree
+from mirrord.volume.fuse.capture import Capture
+from mirrord.volume.fuse.intake import Intake
+from mirrord.volume.journal.journal import Journal
+from mirrord.volume.link.channel import Channel
+from mirrord.volume.link.peering import Peering
 from mirrord.volume.loop import Loop
-from mirrord.volume.mode import Mode
-from mirrord.volume.peering import Peering
-from mirrord.volume.place import Place
-from mirrord.volume.replicator import Replicator
-from mirrord.volume.served_tree import ServedTree
-from mirrord.volume.syncing import Syncing
+from mirrord.volume.mounting import fuse_mount
+from mirrord.volume.mounting.place import Place
+from mirrord.volume.replication.leading import Ground, Leading
+from mirrord.volume.replication.mode import Mode
+from mirrord.volume.replication.replicator import Replicator
+from mirrord.volume.replication.syncing import Syncing
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from farmd.errors import FarmError
 from farmd.kit import log as logs
 from mirrord import orders
 from mirrord.orders import Open, Refused
-from mirrord.volume import syscalls
+from mirrord.volume.files import syscalls
 from mirrord.volume.loop import Loop
 from mirrord.volume.parent import Parent
 from mirrord.volume.promptness import be_prompt

@@ -8,17 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mirrord.orders import Follow, InSync, Linked, Report, Unlinked
-from mirrord.volume.channel import Channel
-from mirrord.volume.followed_tree import FollowedTree
-from mirrord.volume.follower import Follower
-from mirrord.volume.journal import Journal
+from mirrord.volume.files.followed_tree import FollowedTree
+from mirrord.volume.journal.journal import Journal
+from mirrord.volume.link.channel import Channel
+from mirrord.volume.link.peering import Peering
+from mirrord.volume.link.records import Kind, Record
+from mirrord.volume.link.stream import Stream
 from mirrord.volume.loop import Loop
-from mirrord.volume.peering import Peering
-from mirrord.volume.place import Place
-from mirrord.volume.records import Kind, Record
-from mirrord.volume.resync_follow import ResyncFollower
-from mirrord.volume.stream import Stream
-from mirrord.volume.verify_follow import Onlooker
+from mirrord.volume.mounting.place import Place
+from mirrord.volume.replication.follower import Follower
+from mirrord.volume.resync.follow import ResyncFollower
+from mirrord.volume.verify.follow import Onlooker
 
 log = logging.getLogger(__name__)
 

@@ -29,13 +29,14 @@ from mirrord.orders import (
     Withdraw,
 )
 from mirrord.orders import Open as Opening
-from mirrord.volume import greeting, suitable
-from mirrord.volume.dialling import Line
-from mirrord.volume.journal import Journal
+from mirrord.volume.journal.journal import Journal
+from mirrord.volume.link import greeting
+from mirrord.volume.link.dialling import Line
+from mirrord.volume.link.peering import Pair, Peering
 from mirrord.volume.loop import Loop
+from mirrord.volume.mounting import suitable
+from mirrord.volume.mounting.place import Place
 from mirrord.volume.parent import Parent
-from mirrord.volume.peering import Pair, Peering
-from mirrord.volume.place import Place
 from mirrord.volume.primary import Primary
 from mirrord.volume.secondary import Secondary
 

@@ -67,7 +67,7 @@ def missing(lab: MirrorLab, ledger: Ledger, node: str, durable: bool = False) ->
 def differences(lab: MirrorLab, directory: str = DATA) -> str:
     """How the trees of the two nodes differ; empty if they do not."""
     one, other = (str(lab.path(node, directory)) for node in NODES)
-    command = [sys.executable, "-m", "mirrord.volume.compare", one, other]
+    command = [sys.executable, "-m", "mirrord.compare", one, other]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     return done.stdout + done.stderr if done.returncode else ""
 

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from mirrord.volume import syscalls
+from mirrord.volume.files import syscalls
 from tests.mirror.scenarios import link_descriptor, rename2, tried
 
 FOLDERS = [".", "d0", "d1", "d2", "d0/e", "d0/e/g"]

@@ -16,17 +16,19 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from mirrord import compare
 from mirrord.core import zones
-from mirrord.volume import compare, moves, objects, syscalls
-from mirrord.volume.apply import apply
-from mirrord.volume.checkpoint import Checkpoints
-from mirrord.volume.followed_tree import FollowedTree
-from mirrord.volume.journal import Journal
-from mirrord.volume.records import LENGTH, OWNED, STAMPED, Kind, Made, Record
-from mirrord.volume.resync import Resync
-from mirrord.volume.resync_follow import ResyncFollower
-from mirrord.volume.served_tree import ServedTree
-from mirrord.volume.tree import FILE, ROOT
+from mirrord.volume.files import objects, syscalls
+from mirrord.volume.files.apply import apply
+from mirrord.volume.files.followed_tree import FollowedTree
+from mirrord.volume.files.served_tree import ServedTree
+from mirrord.volume.files.tree import FILE, ROOT
+from mirrord.volume.journal import moves
+from mirrord.volume.journal.checkpoint import Checkpoints
+from mirrord.volume.journal.journal import Journal
+from mirrord.volume.link.records import LENGTH, OWNED, STAMPED, Kind, Made, Record
+from mirrord.volume.resync.follow import ResyncFollower
+from mirrord.volume.resync.resync import Resync
 
 NS = 1_000_000_000
 PATIENCE_S = 30

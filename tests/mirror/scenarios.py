@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from mirrord.volume import syscalls
+from mirrord.volume.files import syscalls
 
 Scenario = Callable[[], list[Any]]
 SCENARIOS: dict[str, Scenario] = {}

@@ -14,14 +14,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from mirrord.volume import fuse_mount
-from mirrord.volume.apply import apply
-from mirrord.volume.capture import Capture
-from mirrord.volume.fuse_abi import REQUEST_BYTES_MAX
-from mirrord.volume.records import HEADER, Kind, Record, read
-from mirrord.volume.served_tree import ServedTree
-from mirrord.volume.syscalls import keep_capabilities
-from mirrord.volume.tree import Tree
+from mirrord.volume.files.apply import apply
+from mirrord.volume.files.served_tree import ServedTree
+from mirrord.volume.files.syscalls import keep_capabilities
+from mirrord.volume.files.tree import Tree
+from mirrord.volume.fuse.abi import REQUEST_BYTES_MAX
+from mirrord.volume.fuse.capture import Capture
+from mirrord.volume.link.records import HEADER, Kind, Record, read
+from mirrord.volume.mounting import fuse_mount
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from mirrord.volume.apply import apply
-from mirrord.volume.records import CHOWN, LENGTH, OWNED, STAMPED, Kind, Made, Record
-from mirrord.volume.syscalls import keep_capabilities
-from mirrord.volume.tree import ROOT, Tree, UnknownNode
+from mirrord.volume.files.apply import apply
+from mirrord.volume.files.syscalls import keep_capabilities
+from mirrord.volume.files.tree import ROOT, Tree, UnknownNode
+from mirrord.volume.link.records import CHOWN, LENGTH, OWNED, STAMPED, Kind, Made, Record
 
 _PR_SET_SECUREBITS = 28
 FILE = 1001

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from mirrord.volume import fuse_abi
-from mirrord.volume.capture import Capture
-from mirrord.volume.fuse_abi import IN, OUT, Op
-from mirrord.volume.records import LENGTH, OWNED, Kind, Made, Record
-from mirrord.volume.served_tree import ServedTree
-from mirrord.volume.tree import ROOT
+from mirrord.volume.files.served_tree import ServedTree
+from mirrord.volume.files.tree import ROOT
+from mirrord.volume.fuse import abi
+from mirrord.volume.fuse.abi import IN, OUT, Op
+from mirrord.volume.fuse.capture import Capture
+from mirrord.volume.link.records import LENGTH, OWNED, Kind, Made, Record
 
 
 class Script:
@@ -100,14 +100,14 @@ class Kernel:
         return -error if error else answer[OUT.size :]
 
     def write(self, node: int, offset: int, content: bytes, flags: int = 0) -> bytes | int:
-        return self.ask(Op.WRITE, node, fuse_abi.WRITE_IN.pack(0, offset, len(content), flags, 0, 0, 0) + content)
+        return self.ask(Op.WRITE, node, abi.WRITE_IN.pack(0, offset, len(content), flags, 0, 0, 0) + content)
 
     def truncate(self, node: int, size: int, more: int = 0) -> bytes | int:
-        valid = fuse_abi.SET_SIZE | more
-        return self.ask(Op.SETATTR, node, fuse_abi.SETATTR_IN.pack(valid, 0, 0, size, *[0] * 12))
+        valid = abi.SET_SIZE | more
+        return self.ask(Op.SETATTR, node, abi.SETATTR_IN.pack(valid, 0, 0, size, *[0] * 12))
 
     def make(self, name: bytes, mode: int = stat.S_IFREG | 0o644) -> int:
-        answer = self.ask(Op.MKNOD, ROOT, fuse_abi.MKNOD_IN.pack(mode, 0, 0o022, 0) + name + b"\0")
+        answer = self.ask(Op.MKNOD, ROOT, abi.MKNOD_IN.pack(mode, 0, 0o022, 0) + name + b"\0")
         assert isinstance(answer, bytes)
         return int(struct.unpack_from("<Q", answer)[0])
 
@@ -123,14 +123,14 @@ def test_the_first_request_says_what_is_needed_and_refuses_an_old_kernel(kernel:
     def init(minor: int, flags: int) -> bytes | int:
         return kernel.ask(Op.INIT, 0, struct.pack("<IIIII44x", 7, minor, 131072, flags, 0))
 
-    answer = init(45, fuse_abi.WANTED | 1 << 16)
+    answer = init(45, abi.WANTED | 1 << 16)
     assert isinstance(answer, bytes)
     assert len(answer) == 64
     major, minor, readahead, flags = struct.unpack_from("<IIII", answer)
-    assert (major, minor, readahead, flags) == (7, 41, 131072, fuse_abi.WANTED)
-    assert init(38, fuse_abi.WANTED) != errno.EPROTO
-    assert init(31, fuse_abi.WANTED) == errno.EPROTO
-    assert init(38, fuse_abi.WANTED & ~fuse_abi.HANDLE_KILLPRIV_V2) == errno.EPROTO
+    assert (major, minor, readahead, flags) == (7, 41, 131072, abi.WANTED)
+    assert init(38, abi.WANTED) != errno.EPROTO
+    assert init(31, abi.WANTED) == errno.EPROTO
+    assert init(38, abi.WANTED & ~abi.HANDLE_KILLPRIV_V2) == errno.EPROTO
 
 
 def test_what_is_not_served_and_who_is_not_known(kernel: Kernel) -> None:
@@ -147,10 +147,10 @@ def test_a_change_that_is_not_admitted_is_put_aside_untouched(kernel: Kernel, tm
         lambda: kernel.write(node, 0, b"content"),
         lambda: kernel.truncate(node, 5),
         lambda: kernel.ask(Op.UNLINK, ROOT, b"a\0"),
-        lambda: kernel.ask(Op.RENAME, ROOT, fuse_abi.NODE_IN.pack(ROOT) + b"a\0c\0"),
-        lambda: kernel.ask(Op.LINK, ROOT, fuse_abi.NODE_IN.pack(node) + b"c\0"),
-        lambda: kernel.ask(Op.SETXATTR, node, fuse_abi.SETXATTR_IN.pack(1, 0, 0, 0) + b"user.a\0b"),
-        lambda: kernel.ask(Op.FALLOCATE, node, fuse_abi.FALLOCATE_IN.pack(0, 0, 4096, 0, 0)),
+        lambda: kernel.ask(Op.RENAME, ROOT, abi.NODE_IN.pack(ROOT) + b"a\0c\0"),
+        lambda: kernel.ask(Op.LINK, ROOT, abi.NODE_IN.pack(node) + b"c\0"),
+        lambda: kernel.ask(Op.SETXATTR, node, abi.SETXATTR_IN.pack(1, 0, 0, 0) + b"user.a\0b"),
+        lambda: kernel.ask(Op.FALLOCATE, node, abi.FALLOCATE_IN.pack(0, 0, 4096, 0, 0)),
     ]
     for attempt in attempts:
         with pytest.raises(BlockingIOError):  # no answer
@@ -179,7 +179,7 @@ def test_every_change_but_a_write_comes_after_the_writes_before_it(kernel: Kerne
     assert kernel.script.calls[:2] == ["catch up", ("admits", ROOT, 0, 0)]
     kernel.write(node, 4096, b"x" * 10)
     assert kernel.script.calls == [("admits", node, 4096, 10)]
-    kernel.ask(Op.FSYNC, node, fuse_abi.FSYNC_IN.pack(0, 1, 0))
+    kernel.ask(Op.FSYNC, node, abi.FSYNC_IN.pack(0, 1, 0))
     assert kernel.script.calls == ["catch up", ("fsync", node, True)]
     assert kernel.script.kinds() == [Kind.TIMES]
 
@@ -207,14 +207,14 @@ def test_a_users_write_clears_suid_before_it_and_says_so(kernel: Kernel, tmp_pat
     node = kernel.make(b"a", stat.S_IFREG | 0o6755)
     kernel.write(node, 0, b"x")
     assert kernel.script.kinds() == [Kind.WRITE]
-    kernel.write(node, 0, b"x", fuse_abi.WRITE_KILL_SUIDGID)
+    kernel.write(node, 0, b"x", abi.WRITE_KILL_SUIDGID)
     assert kernel.script.kinds() == [Kind.OWNER_AND_MODE, Kind.WRITE]
     assert OWNED.unpack(kernel.script.records[0].payload) == (0, 0, 0o755)
-    kernel.write(node, 0, b"x", fuse_abi.WRITE_KILL_SUIDGID)
+    kernel.write(node, 0, b"x", abi.WRITE_KILL_SUIDGID)
     assert kernel.script.kinds() == [Kind.WRITE]
     os.chmod(tmp_path / "a", 0o4755)
     kernel.tree.note_mode(node, 0o4755)
-    kernel.truncate(node, 0, fuse_abi.SET_KILL_SUIDGID)
+    kernel.truncate(node, 0, abi.SET_KILL_SUIDGID)
     assert kernel.script.kinds() == [Kind.OWNER_AND_MODE, Kind.TRUNCATE]
 
 
@@ -232,7 +232,7 @@ def test_errors_of_the_file_system_are_answered_and_not_replicated(kernel: Kerne
     kernel.script.records.clear()
     assert kernel.ask(Op.UNLINK, ROOT, b"none\0") == errno.ENOENT
     assert kernel.ask(Op.RMDIR, ROOT, b"a\0") == errno.ENOTDIR
-    assert kernel.ask(Op.MKDIR, ROOT, fuse_abi.MKDIR_IN.pack(0o755, 0) + b"a\0") == errno.EEXIST
+    assert kernel.ask(Op.MKDIR, ROOT, abi.MKDIR_IN.pack(0o755, 0) + b"a\0") == errno.EEXIST
     assert kernel.ask(Op.REMOVEXATTR, node, b"user.none\0") == errno.ENODATA
     assert kernel.script.records == []
 
@@ -247,19 +247,19 @@ def test_a_removed_file_that_is_open_concerns_the_peer_no_more(kernel: Kernel) -
     assert kernel.tree.is_orphan(node)
     assert list(kernel.tree.bindings(node)) == []
     with pytest.raises(BlockingIOError):
-        kernel.ask(Op.FORGET, node, fuse_abi.NODE_IN.pack(1))
+        kernel.ask(Op.FORGET, node, abi.NODE_IN.pack(1))
     assert node not in kernel.tree.nodes
 
 
 def test_a_file_that_gets_its_first_name_is_sent_whole_without_its_holes(kernel: Kernel) -> None:
-    answer = kernel.ask(Op.TMPFILE, ROOT, fuse_abi.TMPFILE_IN.pack(os.O_RDWR, stat.S_IFREG | 0o600, 0, 0) + b"\0")
+    answer = kernel.ask(Op.TMPFILE, ROOT, abi.TMPFILE_IN.pack(os.O_RDWR, stat.S_IFREG | 0o600, 0, 0) + b"\0")
     assert isinstance(answer, bytes)
     (node,) = struct.unpack_from("<Q", answer)
     assert kernel.script.records == []
     kernel.tree.write(node, memoryview(b"a" * 3_000_000), 0)
     kernel.tree.write(node, memoryview(b"b" * 10), 8 << 20)
     os.truncate(kernel.tree.path(node), 20 << 20)
-    kernel.ask(Op.LINK, ROOT, fuse_abi.NODE_IN.pack(node) + b"a\0")
+    kernel.ask(Op.LINK, ROOT, abi.NODE_IN.pack(node) + b"a\0")
     assert ("admits", node, 8 << 20, 4096) in kernel.script.calls
     first, *contents, last = kernel.script.records
     assert (first.kind, first.offset) == (Kind.MAKE, node)
@@ -272,7 +272,7 @@ def test_a_file_that_gets_its_first_name_is_sent_whole_without_its_holes(kernel:
 def test_punching_is_replicated_as_it_was_asked(kernel: Kernel) -> None:
     node = kernel.make(b"a")
     kernel.write(node, 0, b"x" * 10000)
-    kernel.ask(Op.FALLOCATE, node, fuse_abi.FALLOCATE_IN.pack(0, 4096, 4096, 3, 0))
+    kernel.ask(Op.FALLOCATE, node, abi.FALLOCATE_IN.pack(0, 4096, 4096, 3, 0))
     assert kernel.script.records == [Record(Kind.ALLOCATE, 0, node, 4096, 3, LENGTH.pack(4096))]
 
 
@@ -301,6 +301,6 @@ def test_a_file_that_is_forgotten_has_its_times_settled_before(kernel: Kernel) -
     kernel.write(node, 0, b"x")
     kernel.tree.bound.update((ROOT, node))
     with pytest.raises(BlockingIOError):
-        kernel.ask(Op.FORGET, node, fuse_abi.NODE_IN.pack(1))
+        kernel.ask(Op.FORGET, node, abi.NODE_IN.pack(1))
     assert kernel.script.kinds() == [Kind.TIMES]
     assert kernel.script.calls[-1] == ("forgotten", node)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lab.waiting import until
-from mirrord.volume.compare import Listing, differences, listing
+from mirrord.compare import Listing, differences, listing
 from tests.mirror.scenarios import SCENARIOS, USER
 from tests.mirror.serving import ROOT, served
 

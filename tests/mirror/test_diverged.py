@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mirrord.volume import diverged
-from mirrord.volume.diverged import Keeper, KeepingError, unseen
+from mirrord.volume.resync import diverged
+from mirrord.volume.resync.diverged import Keeper, KeepingError, unseen
 from tests.mirror.resyncing import Node, Primary, differences, resync
 
 

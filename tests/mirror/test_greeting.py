@@ -6,7 +6,7 @@ import itertools
 import pytest
 
 from farmd.errors import Forged, Malformed, RemoteError
-from mirrord.volume.greeting import Disagreement, Greeting, Standing, keyring
+from mirrord.volume.link.greeting import Disagreement, Greeting, Standing, keyring
 
 KEYS = ["11" * 32, "22" * 32]
 PRIMARY = Standing("db", 1, 2, (3, 1))

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from mirrord.core.zones import ZoneSet, of_range, zone
-from mirrord.volume.journal import NO_BASE, Journal
-from mirrord.volume.journal_file import ROOM_BYTES
+from mirrord.volume.journal.journal import NO_BASE, Journal
+from mirrord.volume.journal.journal_file import ROOM_BYTES
 
 BASE = bytes(range(16))
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from lab.waiting import until
-from mirrord.volume.channel import Channel
-from mirrord.volume.dialling import Dialler, Line
-from mirrord.volume.greeting import Greeting, Standing, keyring
-from mirrord.volume.listening import HALF_OPEN_MAX, Listener
+from mirrord.volume.link.channel import Channel
+from mirrord.volume.link.dialling import Dialler, Line
+from mirrord.volume.link.greeting import Greeting, Standing, keyring
+from mirrord.volume.link.listening import HALF_OPEN_MAX, Listener
 
 KEYS = keyring(["11" * 32])
 PRIMARY = Standing("db", 1, 2, (3, 1))
@@ -152,7 +152,7 @@ def all_said(stranger: socket.socket) -> bytes:
 
 
 def test_a_silent_stranger_is_sent_away(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mirrord.volume.listening.GREET_WITHIN_S", 0.05)
+    monkeypatch.setattr("mirrord.volume.link.listening.GREET_WITHIN_S", 0.05)
     ends.listen()
     with socket.create_connection(("127.0.0.1", ends.port)) as stranger:
         stranger.sendall(b"FRMS")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mirrord.volume import syscalls
+from mirrord.volume.files import syscalls
 from tests.mirror.volumes import Pair, pair
 
 pytestmark = pytest.mark.needs_root

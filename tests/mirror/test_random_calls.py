@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab.waiting import until
-from mirrord.volume.compare import differences, listing
+from mirrord.compare import differences, listing
 from tests.mirror.serving import ROOT, served
 
 pytestmark = pytest.mark.needs_root

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirrord.volume.records import HEADER, PAYLOAD_BYTES_MAX, Kind, Made, Record, read
+from mirrord.volume.link.records import HEADER, PAYLOAD_BYTES_MAX, Kind, Made, Record, read
 
 names = st.binary(min_size=1, max_size=255)
 numbers = st.integers(0, 2**64 - 1)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mirrord.volume.moved import Moved
+from mirrord.volume.journal.moved import Moved
 from tests.mirror.resyncing import Link, Node, Primary, differences, resync
 
 EXCHANGE = 2

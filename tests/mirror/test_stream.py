@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from mirrord.volume.channel import Plain
+from mirrord.volume.link.channel import Plain
+from mirrord.volume.link.records import HEADER, PAYLOAD_BYTES_MAX, Kind, Record
+from mirrord.volume.link.stream import UNSENT_BYTES_MAX, Stream, StreamError
 from mirrord.volume.loop import Loop
-from mirrord.volume.records import HEADER, PAYLOAD_BYTES_MAX, Kind, Record
-from mirrord.volume.stream import UNSENT_BYTES_MAX, Stream, StreamError
 
 
 class End:

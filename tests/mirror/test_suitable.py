@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from farmd.errors import MachineError
-from mirrord.volume import fuse_mount, mounts, suitable
+from mirrord.volume.mounting import fuse_mount, mounts, suitable
 from tests.mirror.serving import served
 
 

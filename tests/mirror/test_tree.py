@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mirrord.volume import syscalls
-from mirrord.volume.records import Kind, Record
-from mirrord.volume.served_tree import ServedTree
-from mirrord.volume.tree import ROOT, Tree, UnknownNode
+from mirrord.volume.files import syscalls
+from mirrord.volume.files.served_tree import ServedTree
+from mirrord.volume.files.tree import ROOT, Tree, UnknownNode
+from mirrord.volume.link.records import Kind, Record
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from lab.waiting import until
 from mirrord.orders import Cut, GoAlone, Hold, Progress, Unlinked, Verified, Verify
-from mirrord.volume.verify_records import ANOTHER, CONTENT, EXTRA, LINKS, MISSING
+from mirrord.volume.verify.records import ANOTHER, CONTENT, EXTRA, LINKS, MISSING
 from tests.mirror.volumes import Pair
 
 pytestmark = pytest.mark.needs_root
@@ -32,7 +32,7 @@ def verified(both: Pair) -> Verified:
 def behind(both: Pair, *command: str) -> None:
     """On the follower, past its cover, as a disk that rots or somebody with a rescue system would do it."""
     data = both.second.data
-    script = f'umount {data} && cd {data} && {" ".join(command)}; code=$?; exit $code'
+    script = f"umount {data} && cd {data} && {' '.join(command)}; code=$?; exit $code"
     subprocess.run(["unshare", "--mount", "--propagation", "private", "sh", "-c", script], check=True)
 
 

@@ -1,6 +1,6 @@
 """Runs the exerciser: exit status 0 when no process met an error that it must not meet.
 
-    python -m tests.posix.exercise DIRECTORY [--seed 1] [--processes 4] [--operations 3000]
+python -m tests.posix.exercise DIRECTORY [--seed 1] [--processes 4] [--operations 3000]
 """
 
 from __future__ import annotations

@@ -399,9 +399,7 @@ class Mirror:
         if self.faults.replays and self.random.random() < self.faults.replays:
             self._deliver_later(other, heartbeat, None, gap_ns, int(self.random.uniform(1, 3000) * MS))
 
-    def _deliver_later(
-        self, to: Node, heartbeat: Heartbeat, network: int | None, gap_ns: int, delay_ns: int
-    ) -> None:
+    def _deliver_later(self, to: Node, heartbeat: Heartbeat, network: int | None, gap_ns: int, delay_ns: int) -> None:
         def deliver() -> None:
             if (heartbeat.sender, to.id, network) not in self.broken:
                 if to.frozen_until > self.now:

@@ -74,13 +74,13 @@ def test_the_health_page_knows_the_daemon_by_its_socket_only(path: Path) -> None
         )
 
 
-@pytest.mark.parametrize("path", sources("farmd", "bpf", "healthcheck"), ids=name)
+@pytest.mark.parametrize("path", sources("farmd", "bpf", "healthcheck", "mirrord"), ids=name)
 def test_the_product_is_not_built_on_lab_or_tests(path: Path) -> None:
     for module in imported(path):
         assert not within(module, "tests", "lab"), f"{name(path)} imports {module}"
 
 
-@pytest.mark.parametrize("path", sources("farmd", "bpf", "healthcheck", "lab"), ids=name)
+@pytest.mark.parametrize("path", sources("farmd", "bpf", "healthcheck", "mirrord", "lab"), ids=name)
 def test_a_module_is_one_room(path: Path) -> None:
     text = path.read_text()
     assert len(text.splitlines()) <= LINES_MAX, f"{name(path)} holds more than one idea"

@@ -20,7 +20,7 @@ from lab.mirror_disk import EXT4_GOING_FLAGS_NOLOGFLUSH, EXT4_IOC_SHUTDOWN
 from mirrord import store as under_test
 from mirrord.core.generations import HISTORY_MAX, Condition, Generation, State
 from mirrord.store import Store
-from mirrord.volume import syscalls
+from mirrord.volume.files import syscalls
 
 pytestmark = pytest.mark.needs_root
 

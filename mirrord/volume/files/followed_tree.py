@@ -1,0 +1,56 @@
+"""The tree on the secondary: node ids are the primary's, the objects behind them our own."""
+
+from __future__ import annotations
+
+from mirrord.volume.files import syscalls
+from mirrord.volume.files.syscalls import Attributes
+from mirrord.volume.files.tree import Node, Tree
+
+
+class FollowedTree(Tree):
+    """A tree that also knows by which id an object of ours is called, so that a resync never takes one object for two
+    of the primary's."""
+
+    def __init__(self, number: int, root: int, **options: int) -> None:
+        super().__init__(number, root, **options)
+        self.ids: dict[bytes, int] = {node.handle: node.id for node in self.nodes.values()}
+        self._listed: set[int] = set()
+        """Known by a resync's listing only."""
+
+    def adopt(self, node: int, handle: bytes, kind: int) -> Node:
+        adopted = super().adopt(node, handle, kind)
+        self.ids[handle] = node
+        return adopted
+
+    def adopt_listed(self, node: int, handle: bytes, kind: int) -> None:
+        """The same, until the resync is over or the primary binds it."""
+        if node not in self.nodes:
+            self._listed.add(node)
+        self.adopt(node, handle, kind)
+
+    def drop_listed(self) -> None:
+        """The resync is over: what the primary did not bind, it does not count as known."""
+        for node in self._listed:
+            self.drop(node)
+        self._listed.clear()
+
+    def bind(self, folder: int, name: bytes, node: int) -> Attributes:
+        self._listed.discard(node)
+        return super().bind(folder, name, node)
+
+    def drop(self, node: int) -> None:
+        known = self.nodes.get(node)
+        if known is not None and self.ids.get(known.handle) == node:
+            del self.ids[known.handle]
+        super().drop(node)
+
+    def id_of(self, folder_fd: int, name: bytes) -> int | None:
+        """What the object of this name is called; None: nothing, so far."""
+        return self.ids.get(syscalls.handle_of(folder_fd, name))
+
+    def known(self, node: int, kind: int) -> bytes | None:
+        """The handle of what is called so, if nothing else took its place and it is of this kind."""
+        known = self.nodes.get(node)
+        if known is None or known.kind != kind or self.ids.get(known.handle) != node:
+            return None
+        return known.handle

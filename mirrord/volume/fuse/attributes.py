@@ -1,0 +1,197 @@
+"""Requests about what an object is: owner, permissions, size and times."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from mirrord.volume.files import syscalls
+from mirrord.volume.files.served_tree import ServedTree
+from mirrord.volume.fuse import abi
+from mirrord.volume.fuse.abi import (
+    SET_ANYTHING,
+    SET_ATIME,
+    SET_ATIME_NOW,
+    SET_GID,
+    SET_KILL_SUIDGID,
+    SET_MODE,
+    SET_MTIME,
+    SET_MTIME_NOW,
+    SET_SIZE,
+    SET_UID,
+    SETATTR_IN,
+    STATFS_OUT,
+    STATX_OUT,
+    Op,
+)
+from mirrord.volume.fuse.request import Request
+from mirrord.volume.link.records import CHOWN, OWNED, STAMPED, Kind, Record
+
+if TYPE_CHECKING:
+    from mirrord.volume.fuse.capture import Capture, Operation
+
+_KEEP = -1
+_END = (1 << 63) - 1
+
+
+class SetAttr(NamedTuple):
+    """struct fuse_setattr_in."""
+
+    valid: int
+    padding: int
+    fh: int
+    size: int
+    lock_owner: int
+    atime_s: int
+    mtime_s: int
+    ctime_s: int
+    atime_ns: int
+    mtime_ns: int
+    ctime_ns: int
+    mode: int
+    unused: int
+    uid: int
+    gid: int
+    unused_too: int
+
+
+def _getattr(capture: Capture, request: Request) -> bytes:
+    return abi.attr_out(capture.tree.attributes(request.node))
+
+
+def _statx(capture: Capture, request: Request) -> bytes:
+    raw = syscalls.statx_raw(capture.tree.descriptor(request.node))
+    return STATX_OUT.pack(abi.FOREVER_S, 0, 0) + raw
+
+
+def _statfs(capture: Capture, request: Request) -> bytes:
+    found = os.statvfs(capture.tree.root)
+    return STATFS_OUT.pack(
+        found.f_blocks, found.f_bfree, found.f_bavail, found.f_files, found.f_ffree, found.f_bsize, found.f_namemax,
+        found.f_frsize, 0,
+    )  # fmt: skip
+
+
+def _setattr(capture: Capture, request: Request) -> bytes | None:
+    """Step by step; what was done before a step failed, was done, and the peer is told of it."""
+    change = SetAttr._make(SETATTR_IN.unpack_from(request.body))
+    tree, node = capture.tree, request.node
+    touched = content(tree, node, change.size) if change.valid & SET_SIZE else ()
+    if not capture.admitted(request, (node, 0, 0), *touched):
+        return None
+    record = None
+    for step in _steps(capture, node, change):
+        capture.change(record)
+        record = step()
+    found = tree.attributes(node)
+    tree.note_mode(node, found.mode)
+    reply = abi.attr_out(found)
+    if record is None:
+        return reply
+    capture.change(record, request, reply)
+    return None
+
+
+def _steps(capture: Capture, node: int, change: SetAttr) -> Iterator[Callable[[], Record | None]]:
+    tree, valid = capture.tree, change.valid
+    if valid & SET_KILL_SUIDGID and node in tree.privileged:
+        yield partial(clear_privileges, capture, node)
+    if valid & SET_SIZE:
+        yield partial(_truncate, tree, node, change.size)
+    if valid & (SET_UID | SET_GID) or not valid & SET_ANYTHING:  # chown(-1, -1) does something, too
+        uid, gid = change.uid if valid & SET_UID else _KEEP, change.gid if valid & SET_GID else _KEEP
+        yield partial(_chown, tree, node, uid, gid)
+    if valid & SET_MODE:
+        yield partial(_chmod, tree, node, stat.S_IMODE(change.mode))
+    if valid & (SET_ATIME | SET_MTIME):
+        atime = _moment(valid & SET_ATIME, valid & SET_ATIME_NOW, change.atime_s, change.atime_ns)
+        mtime = _moment(valid & SET_MTIME, valid & SET_MTIME_NOW, change.mtime_s, change.mtime_ns)
+        yield partial(_set_times, tree, node, atime, mtime)
+
+
+def content(tree: ServedTree, node: int, start: int, end: int = _END) -> Iterator[tuple[int, int, int]]:
+    """Where a file has content between two places: node, offset, length. Nothing else is there for a change to take
+    away, and what lies between may be petabytes of hole, or more than a file can have."""
+    descriptor = tree.descriptor(node)
+    try:
+        while (at := os.lseek(descriptor, start, os.SEEK_DATA)) < end:
+            start = min(os.lseek(descriptor, at, os.SEEK_HOLE), end)
+            yield node, at, start - at
+    except OSError as error:
+        if error.errno != errno.ENXIO:  # nothing but a hole until the end
+            raise
+
+
+def _truncate(tree: ServedTree, node: int, size: int) -> Record:
+    os.ftruncate(tree.descriptor(node), size)
+    tree.unsettled[node] = None
+    return Record(Kind.TRUNCATE, tree.number, node, size)
+
+
+def _chown(tree: ServedTree, node: int, uid: int, gid: int) -> Record:
+    """Clears suid, sgid and capabilities as chown(2) does."""
+    os.chown(tree.path(node), uid, gid)
+    return _owner_and_mode(tree, node, CHOWN)
+
+
+def _chmod(tree: ServedTree, node: int, mode: int) -> Record:
+    os.chmod(tree.path(node), mode)
+    return _owner_and_mode(tree, node, 0)
+
+
+def _set_times(tree: ServedTree, node: int, atime: tuple[int, int], mtime: tuple[int, int]) -> Record:
+    syscalls.set_times(tree.descriptor(node), atime, mtime)
+    tree.unsettled.pop(node, None)
+    return times(tree, node)
+
+
+def _moment(wanted: int, now: int, seconds: int, ns: int) -> tuple[int, int]:
+    """As utimensat(2) takes it."""
+    if not wanted:
+        return 0, syscalls.UTIME_OMIT
+    if now:
+        return 0, syscalls.UTIME_NOW
+    return (seconds ^ _SIGN) - _SIGN, ns
+
+
+_SIGN = 1 << 63
+"""FUSE's seconds are signed, in an unsigned field."""
+
+
+def _owner_and_mode(tree: ServedTree, node: int, flags: int) -> Record:
+    found = tree.attributes(node)
+    payload = OWNED.pack(found.uid, found.gid, stat.S_IMODE(found.mode))
+    return Record(Kind.OWNER_AND_MODE, tree.number, node, 0, flags, payload)
+
+
+def times(tree: ServedTree, node: int) -> Record:
+    """The times of a node as they are now."""
+    return Record(Kind.TIMES, tree.number, node, 0, 0, STAMPED.pack(*tree.attributes(node).times))
+
+
+def clear_privileges(capture: Capture, node: int) -> Record | None:
+    """What write(2), truncate(2) and fallocate(2) of somebody without CAP_FSETID clear: suid, and sgid of what its
+    group may execute (without that, sgid once meant mandatory locking). The write itself clears capabilities."""
+    mode = capture.tree.attributes(node).mode
+    bits = stat.S_ISUID | (stat.S_ISGID if mode & stat.S_IXGRP else 0)
+    return drop_bits(capture.tree, node, bits) if mode & bits else None
+
+
+def drop_bits(tree: ServedTree, node: int, bits: int) -> Record:
+    """Take bits from the permissions."""
+    mode = stat.S_IMODE(tree.attributes(node).mode) & ~bits
+    record = _chmod(tree, node, mode)
+    tree.note_mode(node, mode)
+    return record
+
+
+OPERATIONS: dict[int, Operation] = {
+    Op.GETATTR: _getattr,
+    Op.SETATTR: _setattr,
+    Op.STATX: _statx,
+    Op.STATFS: _statfs,
+}

@@ -1,0 +1,53 @@
+"""Requests about the content of files; WRITE itself is in capture.py."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from mirrord.volume.files import syscalls
+from mirrord.volume.fuse.abi import FALLOCATE_IN, FSYNC_DATA_ONLY, FSYNC_IN, LSEEK_IN, OFFSET_OUT, READ_IN, Op
+from mirrord.volume.fuse.attributes import clear_privileges, content
+from mirrord.volume.fuse.request import Request
+from mirrord.volume.link.records import LENGTH, Kind, Record
+
+if TYPE_CHECKING:
+    from mirrord.volume.fuse.capture import Capture, Operation
+
+
+def _read(capture: Capture, request: Request) -> bytes:
+    _, offset, size = READ_IN.unpack_from(request.body)
+    return os.pread(capture.tree.descriptor(request.node), size, offset)
+
+
+def _lseek(capture: Capture, request: Request) -> bytes:
+    _, offset, whence, _ = LSEEK_IN.unpack_from(request.body)
+    return OFFSET_OUT.pack(os.lseek(capture.tree.descriptor(request.node), offset, whence))
+
+
+def _fallocate(capture: Capture, request: Request) -> None:
+    _, offset, length, mode, _ = FALLOCATE_IN.unpack_from(request.body)
+    tree, node = capture.tree, request.node
+    if not capture.admitted(request, (node, 0, 0), *content(tree, node, offset, offset + length)):
+        return
+    if request.uid and node in tree.privileged:
+        capture.change(clear_privileges(capture, node))
+    syscalls.fallocate(tree.descriptor(node), mode, offset, length)
+    tree.unsettled[node] = None
+    capture.change(Record(Kind.ALLOCATE, tree.number, node, offset, mode, LENGTH.pack(length)), request)
+
+
+def _fsync(capture: Capture, request: Request) -> None:
+    """Of a file or a directory: on both disks with the times that it has."""
+    _, flags, _ = FSYNC_IN.unpack_from(request.body)
+    capture.settle_node(request.node)
+    capture.replicator.fsync(capture, request.node, request.unique, data_only=bool(flags & FSYNC_DATA_ONLY))
+
+
+OPERATIONS: dict[int, Operation] = {
+    Op.READ: _read,
+    Op.LSEEK: _lseek,
+    Op.FALLOCATE: _fallocate,
+    Op.FSYNC: _fsync,
+    Op.FSYNCDIR: _fsync,
+}

@@ -1,0 +1,1 @@
+"""What may differ from the peer after whatever happens next, durably."""

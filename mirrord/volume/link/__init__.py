@@ -1,0 +1,1 @@
+"""The connection of the two volumes: found, greeted, and carrying records both ways."""

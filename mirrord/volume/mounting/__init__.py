@@ -1,0 +1,1 @@
+"""Our mounts over the replicated directories, and whether a directory can have one."""

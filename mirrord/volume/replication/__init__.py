@@ -1,0 +1,1 @@
+"""Changes in one order, to both nodes at once; what is answered when."""

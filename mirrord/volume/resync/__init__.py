@@ -1,0 +1,1 @@
+"""Bringing a peer up to date while applications go on."""

@@ -1,0 +1,245 @@
+"""What may differ in one tree, and therefore has to be compared: both journals' zones, made into folders and files.
+
+A journal knows inode numbers, and only on its own node. So each node walks through its own tree for the inodes of its
+zones, the peer tells paths, and here they become one plan.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Generator, Iterator
+
+from mirrord.core.plan import Plan
+from mirrord.core.zones import CHUNK_BYTES, GROUP_BITS, MOVED_AT, Index, ZoneSet, group_of, of_range, zone
+from mirrord.volume.files import syscalls
+from mirrord.volume.files.served_tree import ServedTree
+from mirrord.volume.files.syscalls import Attributes
+from mirrord.volume.files.tree import ROOT
+from mirrord.volume.journal.journal import Journal
+from mirrord.volume.journal.moved import Notes
+from mirrord.volume.link.records import Kind, Record
+from mirrord.volume.resync.listing import Entry
+from mirrord.volume.resync.names import READ_FOLDER, Names
+from mirrord.volume.resync.records import KEEP, LAST, Candidate, unpack_candidates
+from mirrord.volume.resync.tally import Tally
+from mirrord.volume.resync.walk import Found, walk
+
+GO_ON, WAIT = True, False
+_NOTES_EACH = 100
+
+Put = Callable[[Record], object]
+
+
+class Candidates:
+    """One tree's, at the primary."""
+
+    def __init__(
+        self, tree: ServedTree, journal: Journal, plan: Plan, names: Names, tally: Tally, put: Put, *,
+        everything: bool, keep: bool,
+    ) -> None:  # fmt: skip
+        self.everything = everything
+        """Known to the end of `steps`: whatever was asked for, it may be that the journals cannot tell."""
+        self._tree = tree
+        self._journal = journal
+        self._plan = plan
+        self._names = names
+        self._tally = tally
+        self._put = put
+        self._keep = keep
+        self._marks = journal.marks[tree.number]
+        self._zones = self._marks.durable.copy()
+        self._live = ZoneSet()
+        """Of changes that the peer could not be told of."""
+        self._peers: list[Candidate] = []
+        self._answered = False
+        self._again: list[int] = []
+        self._unfinished: set[int] = set()
+        """Inodes that are not equal yet."""
+
+    def steps(self) -> Iterator[bool]:
+        """Ask, walk, and put everything into the plan."""
+        base = b"" if self.everything or self._zones.everything else self._journal.base
+        self._put(Record(Kind.CANDIDATES, self._tree.number, 0, flags=KEEP * self._keep, payload=base))
+        while not self._answered:
+            yield WAIT
+        if self.everything:
+            self._plan.everything = True
+            self._plan.visit(ROOT)
+            return
+        index = Index(self._zones)
+        yield from self._walk(self._tree.root, index)
+        while self._again:
+            yield from self._walk_below(self._again.pop(), index)
+        for candidate in self._peers:
+            self._add_peers(candidate)
+        self._send_hints()
+
+    def take(self, record: Record) -> None:
+        """The peer's answer. If it does not believe its journal, or counts from another moment, all is to be done."""
+        self.everything = self.everything or bool(record.flags & KEEP)
+        self._peers += unpack_candidates(bytes(record.payload))
+        self._answered = bool(record.flags & LAST)
+
+    def walk_again(self, inode: int) -> None:
+        """This folder was moved, maybe from where nobody has walked yet to where the walk has been already."""
+        self._again.append(inode)
+
+    def is_marked(self, node: int) -> bool:
+        """Whether anything but content of this inode, or of its neighbours, was changed."""
+        return self._is_in(zone(node))
+
+    def has_moved(self, folder: int) -> bool:
+        """Whether this folder may have got its name since both sides were equal."""
+        return self._is_in(zone(folder, MOVED_AT))
+
+    def leave(self, inode: int, offset: int, length: int) -> None:
+        """A change that the peer could not be told of, and that has to be compared."""
+        for at in of_range(inode, offset, length):
+            self._live.add(at)
+
+    def _is_in(self, at: int) -> bool:
+        return at in self._zones or at in self._marks.durable
+
+    def found_empty(self, entries: list[Entry], then: Callable[[], None]) -> None:
+        """The peer has these, and they are empty there: that they are not equal is in our journal before `then` is
+        called, and before the peer is given anything that would make them look like equal ones after a crash."""
+        wanted = [at for entry in entries for at in of_range(entry.node, 0, entry.size)]
+        if self.everything or not wanted:
+            then()
+            return
+        for entry in entries:
+            self._unfinished.add(entry.node)
+        for at in wanted:
+            self._zones.add(at)
+        self._journal.mark(self._tree.number, wanted, then)
+
+    def find(self, node: int) -> Generator[bool, None, bool]:
+        """Look through the whole tree for a file that has lost the name by which we knew it; whether it has one."""
+        for found in walk(self._tree.root, lambda inode: inode == node):
+            if found is None:
+                yield GO_ON
+            elif found.is_file:
+                self._meet_folder(self._tree.root, found)
+                folder = ROOT if found.folder == self._tree.root_inode else found.folder
+                self._names.places[node] = folder, found.name
+                return True
+        return False
+
+    def visit_names(self, files: set[int]) -> Iterator[bool]:
+        """Every folder in which one of these files has a name is to be visited: only listings tell which names are one
+        file's. What was compared before may have been another file of the peer's."""
+        for found in walk(self._tree.root, files.__contains__):
+            if found is None:
+                yield GO_ON
+            elif found.is_file:
+                self._plan.visit(self._meet_folder(self._tree.root, found))
+                self._plan.compare(found.inode)
+
+    def finished(self, node: int) -> None:
+        """A file is equal, and stays so."""
+        self._unfinished.discard(node)
+
+    def still(self) -> ZoneSet:
+        """The zones that are not equal yet. Where a folder is among the inodes, to the end: its times come last."""
+        if self.everything or self._plan.walking:
+            return self._zones
+        unfinished = {inode >> GROUP_BITS for inode in self._unfinished}
+        still = self._live.copy()
+        still.update(
+            ZoneSet(
+                single={at for at in self._zones.single if group_of(at) in unfinished},
+                groups=self._zones.groups & unfinished,
+            )
+        )
+        return still
+
+    # -- ours ----------------------------------------------------------------------------------------------------------
+
+    def _walk_below(self, inode: int, index: Index) -> Iterator[bool]:
+        try:
+            fd = self._names.open(inode, READ_FOLDER)
+        except (OSError, KeyError):
+            return
+        try:
+            yield from self._walk(fd, index)
+        finally:
+            os.close(fd)
+
+    def _walk(self, fd: int, index: Index) -> Iterator[bool]:
+        for found in walk(fd, index.__contains__):
+            if found is None:
+                yield GO_ON
+            elif found.folder or fd == self._tree.root:
+                self._add(found, fd, index)
+
+    def _add(self, found: Found, fd: int, index: Index) -> None:
+        if not found.folder:
+            self._unfinished.add(found.inode)
+            self._plan.visit(ROOT)
+            return
+        try:
+            self._names.meet(found.inode, syscalls.handle_of(fd, found.path))
+            status = syscalls.statx(fd, found.path)
+        except OSError:
+            return  # moved or removed since: the plan was told
+        self._unfinished.add(found.inode)
+        folder = self._meet_folder(fd, found)
+        if found.is_folder:
+            self._plan.visit(found.inode)
+        elif found.is_file:
+            self._names.places[found.inode] = folder, found.name
+            chunks = set(index.chunks(found.inode, status.size))
+            self._tally.plan(found.inode, min(status.size, len(chunks) * CHUNK_BYTES))
+            self._plan.compare(found.inode, chunks)
+        if self._keep or not (found.is_folder or (found.is_file and status.nlink == 1)):
+            # What a link or device is, and which names are one file's, only listings tell; and before a file is
+            # compared there must be one that says how it is called there, if it is to be kept.
+            self._plan.visit(folder)
+
+    def _meet_folder(self, fd: int, found: Found) -> int:
+        if found.folder == self._tree.root_inode:
+            return ROOT
+        above = found.path.rpartition(b"/")[0]
+        self._names.meet(found.folder, syscalls.handle_of(fd, above))
+        return found.folder
+
+    # -- the peer's ----------------------------------------------------------------------------------------------------
+
+    def _add_peers(self, candidate: Candidate) -> None:
+        """At our path of the same name; where we have no such thing, all that is above it is visited in any case."""
+        above = ROOT
+        for name in filter(None, candidate.path.split(b"/")):
+            self._plan.visit(above)
+            found = self._enter(above, name)
+            if found is None:
+                return
+            if not stat.S_ISDIR(found.mode):
+                if stat.S_ISREG(found.mode):
+                    self._names.places.setdefault(found.ino, (above, name))
+                    self._tally.plan(found.ino, min(found.size, len(candidate.chunks) * CHUNK_BYTES))
+                    self._plan.compare(found.ino, candidate.chunks)
+                return
+            above = found.ino
+        if candidate.folder:
+            self._plan.visit(above)
+
+    def _enter(self, folder: int, name: bytes) -> Attributes | None:
+        try:
+            fd = self._names.open(folder, READ_FOLDER)
+        except OSError:
+            return None
+        try:
+            found = syscalls.statx(fd, name)
+            self._names.meet(found.ino, syscalls.handle_of(fd, name))
+        except OSError:
+            return None
+        finally:
+            os.close(fd)
+        return found
+
+    def _send_hints(self) -> None:
+        notes = list(self._journal.notes(self._tree.number).paths.items())
+        for start in range(0, len(notes), _NOTES_EACH):
+            part = Notes(dict(notes[start : start + _NOTES_EACH]))
+            self._put(Record(Kind.HINTS, self._tree.number, 0, payload=part.pack()))

@@ -1,0 +1,169 @@
+"""How the primary introduces an object to the peer that the kernel has not looked up, and lists a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from mirrord.volume.files import syscalls
+from mirrord.volume.files.served_tree import ServedTree
+from mirrord.volume.files.tree import ROOT
+from mirrord.volume.link.records import Kind, Record
+from mirrord.volume.resync.listing import Entry, pack_entries, read_entry
+from mirrord.volume.resync.records import FIRST, LAST
+from mirrord.volume.resync.repair import path_in
+
+READ_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NOATIME
+PART_ENTRIES = 64
+"""Of one LISTING: about 1 ms at each end."""
+
+
+class Names:
+    """What a resync has met in one tree: handles, and where files were."""
+
+    def __init__(self, tree: ServedTree, put: Callable[[Record], object]) -> None:
+        """put: puts a record into the stream. What counts as known to the peer was put, whatever fails afterwards."""
+        self._tree = tree
+        self._put = put
+        self._root_handle = syscalls.handle_of(tree.root)
+        self.handles: dict[int, bytes] = {}
+        """Node id -> handle, of what is still to be dealt with."""
+        self.places: dict[int, tuple[int, bytes]] = {}
+        """File -> folder and name at which the walk found it."""
+        self._introduced: set[int] = set()
+
+    def open(self, node: int, flags: int) -> int:
+        """A descriptor, the caller's to close. Raises OSError, or KeyError for what was never met."""
+        return syscalls.open_by_handle(self._tree.root, self.handle(node), flags | os.O_CLOEXEC)
+
+    def handle(self, node: int) -> bytes:
+        """Raises KeyError for what was never met."""
+        if node == ROOT:
+            return self._root_handle
+        known = self._tree.nodes.get(node)
+        return known.handle if known is not None else self.handles[node]
+
+    def meet(self, node: int, handle: bytes) -> None:
+        self.handles[node] = handle
+
+    def introduce(self, node: int) -> None:
+        """After this the peer knows the object. Raises LookupError or OSError if we cannot say where it is."""
+        bound = self._tree.bound
+        if node == ROOT or node in bound:
+            return
+        if node in self._tree.nodes:
+            for record in self._tree.bindings(node):
+                self._put(record)
+            if node in bound:
+                return
+            if self._tree.is_orphan(node):
+                raise LookupError(f"node {node} has no name")
+        if node in self.places:
+            folder, name = self.places[node]
+            self.introduce(folder)
+            self._bind(folder, name, node)
+        else:
+            self._introduce_folder(node)
+
+    def above(self, node: int) -> list[int]:
+        """The folders in which an object is, from the next one to the root. Raises OSError or LookupError."""
+        known = self._tree.nodes.get(node)
+        if known is not None and known.parent is not None:
+            return [known.parent.id, *self.above(known.parent.id)]
+        if node == ROOT:
+            return []
+        if node in self.places:
+            folder = self.places[node][0]
+            return [folder, *self.above(folder)]
+        return [folder for folder, _, _ in self._way(node)][::-1]
+
+    def dismiss(self, node: int) -> None:
+        """What this resync has introduced needs to be known no longer, unless the kernel has looked it up since."""
+        self.handles.pop(node, None)
+        self.places.pop(node, None)
+        if node not in self._introduced:
+            return
+        self._introduced.discard(node)
+        if node not in self._tree.nodes and node in self._tree.bound:
+            self._tree.bound.discard(node)
+            self._put(Record(Kind.FORGET, self._tree.number, node))
+
+    def _introduce_folder(self, node: int) -> None:
+        inner = ROOT
+        for folder, name, inner in self._way(node):
+            if inner not in self._tree.bound:
+                self._bind(folder, name, inner)
+        if inner != node:
+            raise LookupError(f"folder {node} has moved")
+
+    def _way(self, node: int) -> Iterator[tuple[int, bytes, int]]:
+        """From the root to a folder, as the kernel says that it is at present: folder, name in it, the folder there."""
+        fd = self.open(node, READ_FOLDER)
+        try:
+            path = path_in(self._tree.root, fd)
+        finally:
+            os.close(fd)
+        folder = ROOT
+        for name in path.split(b"/"):
+            folder_fd = self.open(folder, READ_FOLDER)
+            try:
+                inner = syscalls.statx(folder_fd, name).ino
+                self.meet(inner, syscalls.handle_of(folder_fd, name))
+            finally:
+                os.close(folder_fd)
+            yield folder, name, inner
+            folder = inner
+
+    def _bind(self, folder: int, name: bytes, node: int) -> None:
+        fd = self.open(folder, READ_FOLDER)
+        try:
+            if syscalls.statx(fd, name).ino != node:
+                raise LookupError(f"node {node} is elsewhere now")
+        finally:
+            os.close(fd)
+        self._tree.bound.add(node)
+        self._introduced.add(node)
+        self._put(Record(Kind.BIND, self._tree.number, folder, node, 0, name))
+
+
+class Listing:
+    """One folder's, put into the stream part by part, each as it is when it is taken."""
+
+    def __init__(
+        self, tree: int, folder: int, fd: int, flags: int, moved: Callable[[int], bool] = lambda _: False
+    ) -> None:
+        """fd is this listing's to close. flags: LOOK, WHOLE, OTHER, if at all. moved: whether a folder may have come
+        from elsewhere since both sides were equal."""
+        self.folder = folder
+        self.met: list[tuple[Entry, bytes]] = []
+        """The entries that were listed, with their handles."""
+        self._tree = tree
+        self._fd = fd
+        self._flags = flags
+        self._moved = moved
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def parts(self) -> Iterator[Record]:
+        """The records; the folder's names must not change between the first and the last, or it is to begin anew."""
+        names = [os.fsencode(name) for name in os.listdir(self._fd)]
+        flags = FIRST | self._flags
+        for start in range(0, max(len(names), 1), PART_ENTRIES):
+            entries = [entry for name in names[start : start + PART_ENTRIES] if (entry := self._entry(name))]
+            if start + PART_ENTRIES >= len(names):
+                flags |= LAST
+            yield Record(Kind.LISTING, self._tree, self.folder, 0, flags, pack_entries(entries))
+            flags &= ~FIRST
+
+    def _entry(self, name: bytes) -> Entry | None:
+        try:
+            entry = read_entry(self._fd, name)
+            if entry.is_file or entry.is_folder:
+                self.met.append((entry, syscalls.handle_of(self._fd, name)))
+            if entry.is_folder and self._moved(entry.node):
+                entry = replace(entry, moved=True)
+        except FileNotFoundError:
+            return None
+        return entry

@@ -1,0 +1,340 @@
+"""Making a folder of the secondary like a listing of the primary's.
+
+For every entry there is one question: which object of ours is to have this name? The one that is called by the entry's
+id already, wherever it is; or the one that a hint says was moved here; or the one that has the name, if it is of the
+same kind and nobody else's; or none, and a new one is made, whose content the primary is then asked to compare. What
+has to give way goes into the staging folder if it may be wanted elsewhere.
+
+Content is not looked at here. Times of folders come at the very end, in `ATTRIBUTES` records, since every repair
+inside changes them.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from mirrord.core.zones import Index
+from mirrord.volume.files import syscalls
+from mirrord.volume.files.followed_tree import FollowedTree
+from mirrord.volume.files.tree import ROOT
+from mirrord.volume.resync.diverged import Keeper
+from mirrord.volume.resync.listing import Entry, describe, differences, read_entry
+from mirrord.volume.resync.records import Outcome
+from mirrord.volume.resync.staging import NAME, Staging, remove
+
+_PATH_ONLY = os.O_PATH | os.O_NOFOLLOW
+
+
+@dataclass(slots=True)
+class Hints:
+    """Objects of ours that the primary has moved: id -> handle, as long as nobody took it."""
+
+    handles: dict[int, bytes] = field(default_factory=dict)
+    _reverse: dict[bytes, int] = field(default_factory=dict)
+
+    def add(self, root_fd: int, node: int, path: bytes) -> None:
+        """The object that is at this path now, if there is one."""
+        try:
+            handle = _handle_at(root_fd, path)
+        except OSError:
+            return
+        self.handles[node] = handle
+        self._reverse[handle] = node
+
+    def of(self, handle: bytes) -> int | None:
+        """For which id the object is wanted."""
+        return self._reverse.get(handle)
+
+    def taken(self, node: int) -> None:
+        handle = self.handles.pop(node, None)
+        if handle is not None:
+            self._reverse.pop(handle, None)
+
+
+class _Found(Enum):
+    """What the primary has to know of an entry."""
+
+    SAME = auto()
+    NEW_FOLDER = auto()
+    NEW_FILE = auto()
+    CHANGED_FOLDER = auto()
+
+
+def _new(wanted: Entry) -> _Found:
+    return _Found.NEW_FOLDER if wanted.is_folder else _Found.NEW_FILE
+
+
+class Repair:
+    """Listings of one tree. `keeper`: what differs is kept before it goes; None: it is not."""
+
+    def __init__(
+        self, tree: FollowedTree, staging: Staging, hints: Hints, keeper: Keeper | None, marked: Index
+    ) -> None:
+        """marked: inodes of ours that were changed here while the peer was not told."""
+        self._tree = tree
+        self._staging = staging
+        self._hints = hints
+        self._keeper = keeper
+        self._marked = marked
+        self._names: dict[int, set[bytes]] = {}
+        """Folder whose listing has begun -> the names in it so far."""
+        self._found: dict[int, dict[int, _Found]] = {}
+        """The same, and what of the entries is more than was known."""
+
+    def begin(self, folder: int) -> None:
+        self._names[folder] = set()
+        self._found.setdefault(folder, {})
+
+    def entries(self, folder: int, entries: Iterable[Entry], *, whole: bool, other: bool) -> None:
+        """A part of the listing; whole: content is compared anyway; other: the folder may be another one, so nothing
+        in it is what it seems to be. Raises OSError."""
+        fd = self._tree.descriptor(folder)
+        for entry in entries:
+            self._names[folder].add(entry.name)
+            found = self._put_right(fd, entry, whole=whole, other=other)
+            if found is not _Found.SAME:
+                self._found[folder][entry.node] = found
+
+    def end(self, folder: int) -> Outcome:
+        """All that was in the listing is there; the rest goes."""
+        fd = self._tree.descriptor(folder)
+        names = self._names.pop(folder)
+        for name in map(os.fsencode, os.listdir(fd)):
+            if name not in names and not (folder == ROOT and name == NAME):
+                self._put_aside(fd, name)
+        found = self._found.pop(folder)
+        of = {which: tuple(node for node in found if found[node] is which) for which in _Found}
+        return Outcome(of[_Found.NEW_FOLDER], of[_Found.NEW_FILE], of[_Found.CHANGED_FOLDER])
+
+    def empty(self, folder: int, name: bytes) -> None:
+        """What is in the folder of this name, if it is one, leaves it: the primary's is empty, and about to go."""
+        try:
+            fd = _open_path(self._tree.descriptor(folder), name)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        try:
+            for inner in map(os.fsencode, os.listdir(fd)):
+                self._put_aside(fd, inner)
+        finally:
+            os.close(fd)
+
+    def attributes(self, node: int, wanted: Entry) -> None:
+        """Size, owner, permissions, extended attributes and times of a known object."""
+        path = self._tree.path(node)
+        if wanted.is_file and os.stat(path).st_size != wanted.size:
+            os.truncate(path, wanted.size)
+        _make_path_right(path, wanted, follow=True, times=True)
+
+    def _put_right(self, fd: int, wanted: Entry, *, whole: bool, other: bool) -> _Found:
+        """What there is to say of the thing that has the name now."""
+        have = _look(fd, wanted.name)
+        handle = syscalls.handle_of(fd, wanted.name) if have else b""
+        chosen = self._choose(wanted, have, handle)
+        if chosen is None:
+            if have is not None:
+                self._put_aside(fd, wanted.name)
+            _make(fd, wanted)
+            if self._keeper:
+                self._keeper.nodes.add(wanted.node)  # it has nothing yet
+            chosen = syscalls.handle_of(fd, wanted.name)
+            found = _new(wanted) if wanted.is_folder or wanted.size else _Found.SAME
+        else:
+            if chosen != handle:
+                if have is not None:
+                    self._put_aside(fd, wanted.name)
+                self._bring(chosen, fd, wanted)
+            elif have and self._keeper and have.is_file and not have.alike(wanted):
+                self._keeper.nodes.add(wanted.node)
+                self._keeper.copy(fd, wanted.name, self._path(fd, wanted.name))
+            found = self._judge(fd, wanted, have if chosen == handle else None, chosen, other=other)
+        self._hints.taken(wanted.node)
+        if self._tree.known(wanted.node, wanted.mode >> 12) != chosen:
+            self._tree.adopt_listed(wanted.node, chosen, wanted.mode >> 12)
+        _make_name_right(fd, wanted, sized=whole or found is not _Found.NEW_FILE)
+        return found
+
+    def _judge(self, fd: int, wanted: Entry, have: Entry | None, chosen: bytes, *, other: bool) -> _Found:
+        """Whether an object of ours that gets, or has (`have`), the name is the one that is meant.
+
+        What was made or moved here since both were equal may have holes where the other one has data, and nobody
+        marked those; and what is empty may have been made by a resync that was cut off. A folder that has moved, here
+        or there, may have met its name by chance: only a hint, and the time of its last change, say that it has not.
+        """
+        if self._tree.known(wanted.node, wanted.mode >> 12) == chosen:
+            return _Found.SAME  # it was called so before
+        if wanted.is_folder:
+            return self._judge_folder(read_entry(fd, wanted.name), wanted, chosen, met=have is not None, other=other)
+        if not wanted.is_file:
+            return _Found.SAME
+        doubtful = other or (have is not None and (have.node in self._marked or have.size == 0 < wanted.size))
+        return _Found.NEW_FILE if doubtful and wanted.size else _Found.SAME
+
+    def _judge_folder(self, ours: Entry, wanted: Entry, chosen: bytes, *, met: bool, other: bool) -> _Found:
+        changed = ours.mtime_ns != wanted.mtime_ns
+        hinted = self._hints.of(chosen) == wanted.node
+        doubtful = other or ((wanted.moved or self._marked.has_moved(ours.node)) and met)
+        if (changed if hinted else doubtful) or self._is_empty(chosen):
+            return _Found.NEW_FOLDER
+        return _Found.CHANGED_FOLDER if changed else _Found.SAME
+
+    def _is_empty(self, folder: bytes) -> bool:
+        fd = syscalls.open_by_handle(self._tree.root, folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            with os.scandir(fd) as entries:
+                return next(entries, None) is None
+        finally:
+            os.close(fd)
+
+    def _choose(self, wanted: Entry, have: Entry | None, handle: bytes) -> bytes | None:
+        """The handle of the object of ours that is to have the name; None: there is none."""
+        known = self._tree.known(wanted.node, wanted.mode >> 12)
+        if known is not None and self._lives(known):
+            return known
+        hinted = self._hinted(wanted)
+        if have is None or not have.same_kind(wanted) or self._tree.ids.get(handle, wanted.node) != wanted.node:
+            return hinted[0] if hinted else None
+        wanted_elsewhere = self._hints.of(handle) not in (None, wanted.node)
+        if hinted and not have.alike(wanted) and (wanted_elsewhere or hinted[1].alike(wanted)):
+            return hinted[0]
+        if wanted_elsewhere and not have.alike(wanted):
+            return None
+        return handle
+
+    def _hinted(self, wanted: Entry) -> tuple[bytes, Entry] | None:
+        """What a hint says was moved here, if it still is and is of the same kind; files and folders only."""
+        handle = self._hints.handles.get(wanted.node)
+        if handle is None or handle in self._tree.ids or not (wanted.is_file or wanted.is_folder):
+            return None
+        try:
+            fd = syscalls.open_by_handle(self._tree.root, handle, _PATH_ONLY)
+        except OSError:
+            return None
+        found = describe(fd, node=wanted.node)
+        os.close(fd)
+        return (handle, found) if found.links and found.same_kind(wanted) else None
+
+    def _lives(self, handle: bytes) -> bool:
+        try:
+            fd = syscalls.open_by_handle(self._tree.root, handle, _PATH_ONLY)
+        except OSError:
+            return False
+        links = os.fstat(fd).st_nlink
+        os.close(fd)
+        return links > 0
+
+    def _put_aside(self, fd: int, name: bytes) -> None:
+        """A thing leaves its place: for good, if nobody can want it."""
+        handle = syscalls.handle_of(fd, name)
+        status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+        wanted = handle in self._tree.ids or self._hints.of(handle) is not None
+        if wanted or stat.S_ISDIR(status.st_mode):
+            self._staging.take(fd, name, self._path(fd, name))
+        elif self._keeper:
+            self._keeper.leave(fd, name, self._path(fd, name))
+        else:
+            remove(fd, name)
+
+    def _bring(self, handle: bytes, folder_fd: int, wanted: Entry) -> None:
+        """An object of ours gets the name. A folder leaves where it was. The kernel does not say where a file is that
+        was found by handle: it gets the name as well, and the old one goes, if it has to, when its folder is listed."""
+        fd = syscalls.open_by_handle(self._tree.root, handle, _PATH_ONLY)
+        try:
+            if not wanted.is_folder:
+                syscalls.link(fd, folder_fd, wanted.name)
+                return
+            above, _, name = path_in(self._tree.root, fd).rpartition(b"/")
+            above_fd = _open_path(self._tree.root, above)
+            try:
+                os.rename(name, wanted.name, src_dir_fd=above_fd, dst_dir_fd=folder_fd)
+            finally:
+                os.close(above_fd)
+        finally:
+            os.close(fd)
+
+    def _path(self, fd: int, name: bytes) -> bytes:
+        above = path_in(self._tree.root, fd)
+        return above + b"/" + name if above else name
+
+
+def path_in(root_fd: int, fd: int) -> bytes:
+    """Where the kernel says the folder of a descriptor is, relative to the root; empty: it is the root."""
+    root = os.readlink(b"/proc/self/fd/%d" % root_fd).rstrip(b"/")
+    path = os.readlink(b"/proc/self/fd/%d" % fd)
+    return path[len(root) :].strip(b"/")
+
+
+def _make_name_right(folder_fd: int, wanted: Entry, *, sized: bool) -> None:
+    """Not `sized`: a file stays empty until the primary's journal knows that it is to be filled."""
+    have = read_entry(folder_fd, wanted.name)
+    wrong = differences(have, wanted)
+    if not wrong:
+        return
+    path = b"/proc/self/fd/%d/%s" % (folder_fd, wanted.name)
+    if "size" in wrong and sized:
+        os.truncate(path, wanted.size)
+    _make_path_right(path, wanted, follow=False, times=not wanted.is_folder)
+
+
+def _make_path_right(path: bytes, wanted: Entry, *, follow: bool, times: bool) -> None:
+    """In this order: a change of owner takes the set-id bits and capabilities, an ACL changes the mode."""
+    status = os.stat(path, follow_symlinks=follow)
+    if (status.st_uid, status.st_gid) != (wanted.uid, wanted.gid):
+        os.chown(path, wanted.uid, wanted.gid, follow_symlinks=follow)
+    _make_xattrs_right(path, wanted, follow=follow)
+    if not stat.S_ISLNK(wanted.mode):
+        os.chmod(path, stat.S_IMODE(wanted.mode))
+    if times:
+        os.utime(path, ns=(wanted.atime_ns, wanted.mtime_ns), follow_symlinks=follow)
+
+
+def _make_xattrs_right(path: bytes, wanted: Entry, *, follow: bool) -> None:
+    should = dict(wanted.xattrs)
+    names = [os.fsencode(name) for name in os.listxattr(path, follow_symlinks=follow)]
+    for name in names:
+        if name not in should:
+            os.removexattr(path, name, follow_symlinks=follow)
+    for name, value in should.items():
+        if name not in names or os.getxattr(path, name, follow_symlinks=follow) != value:
+            os.setxattr(path, name, value, follow_symlinks=follow)
+
+
+def _make(fd: int, wanted: Entry) -> None:
+    """A new, empty object; who may use it is said afterwards."""
+    if wanted.is_folder:
+        os.mkdir(wanted.name, 0o700, dir_fd=fd)
+    elif stat.S_ISLNK(wanted.mode):
+        os.symlink(wanted.target, wanted.name, dir_fd=fd)
+    else:
+        os.mknod(wanted.name, stat.S_IFMT(wanted.mode) | 0o600, wanted.rdev, dir_fd=fd)
+
+
+def _look(fd: int, name: bytes) -> Entry | None:
+    try:
+        return read_entry(fd, name)
+    except FileNotFoundError:
+        return None
+
+
+def _open_path(root_fd: int, path: bytes) -> int:
+    """A folder, without following any symbolic link. Raises OSError."""
+    fd = os.dup(root_fd)
+    for name in filter(None, path.split(b"/")):
+        try:
+            inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+        finally:
+            os.close(fd)
+        fd = inner
+    return fd
+
+
+def _handle_at(root_fd: int, path: bytes) -> bytes:
+    above, _, name = path.rpartition(b"/")
+    fd = _open_path(root_fd, above)
+    try:
+        return syscalls.handle_of(fd, name)
+    finally:
+        os.close(fd)

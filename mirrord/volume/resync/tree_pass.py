@@ -1,0 +1,333 @@
+"""One tree's resync at the primary: look for candidates, visit folders, compare files, until nothing is left to do.
+
+It is a generator of small steps. Each yields whether it makes sense to go on at once, or whether only an answer of the
+peer brings it further.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import deque
+from collections.abc import Iterator
+
+from mirrord.core.plan import Plan
+from mirrord.core.zones import ZoneSet
+from mirrord.volume.files.served_tree import ServedTree
+from mirrord.volume.files.tree import ROOT
+from mirrord.volume.journal.journal import Journal
+from mirrord.volume.link.records import Kind, Record
+from mirrord.volume.resync.candidates import GO_ON, WAIT, Candidates, Put
+from mirrord.volume.resync.content import FileComparison
+from mirrord.volume.resync.digests import BLOCK_BYTES
+from mirrord.volume.resync.listing import describe, pack_entries
+from mirrord.volume.resync.names import READ_FOLDER, Listing, Names
+from mirrord.volume.resync.records import LAST, OTHER, WHOLE, Outcome
+from mirrord.volume.resync.screen import Screen
+from mirrord.volume.resync.tally import Tally
+
+WINDOW = 16
+"""Questions on their way: enough to keep both ends busy, little enough for memory."""
+REBUILDS_MAX = 3
+"""A listing is begun anew so often when the folder changes meanwhile; after that it is made in one step."""
+_READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NOATIME
+
+
+class Pass:
+    """put: puts a record into the stream after everything that was carried out before."""
+
+    def __init__(self, tree: ServedTree, journal: Journal, put: Put, *, everything: bool, keep: bool) -> None:
+        self.tree = tree
+        self.everything = everything
+        self.tally = Tally()
+        self._put = put
+        self._plan = Plan(ROOT, everything)
+        self._names = Names(tree, put)
+        self._candidates = Candidates(
+            tree, journal, self._plan, self._names, self.tally, put, everything=everything, keep=keep
+        )
+        self.screen = Screen(tree, self._plan, self._names, self._candidates.leave, self._candidates.walk_again)
+        self._listings: dict[int, deque[Listing]] = {}
+        """Folder -> those that are not answered, in their order."""
+        self._files: dict[int, FileComparison] = {}
+        self._linked: set[int] = set()
+        """Files with several names that the peer made, or took another one for."""
+        self._all_names_visited: set[int] = set()
+        self._folders: set[int] = set()
+        self._buffer = memoryview(bytearray(BLOCK_BYTES))
+        self._finished = False
+
+    # -- what the resync calls -----------------------------------------------------------------------------------------
+
+    def steps(self) -> Iterator[bool]:
+        """All that there is to do by now; `ended` says whether live changes have made more of it meanwhile."""
+        if self._plan.walking:
+            yield from self._candidates.steps()
+            self.everything = self._candidates.everything
+            self._plan.walking = False
+        yield from self._repair()
+        while new := self._linked - self._all_names_visited:
+            self._all_names_visited |= new
+            yield from self._candidates.visit_names(new)
+            yield from self._repair()
+        self._finished = False
+        self._put(Record(Kind.FINISH, self.tree.number, 0))
+        while not self._finished:
+            yield WAIT
+        yield from self._settle_folders()
+
+    def take(self, record: Record) -> None:
+        """An answer of the peer."""
+        match record.kind:
+            case Kind.CANDIDATES:
+                self._candidates.take(record)
+            case Kind.LISTED:
+                self._take_listed(record)
+            case Kind.COMPARED:
+                self._take_compared(record)
+            case Kind.FINISH:
+                self._finished = True
+
+    @property
+    def ended(self) -> bool:
+        return self._plan.ended and not self._files
+
+    def still(self) -> ZoneSet:
+        """The zones that are not equal yet."""
+        return self._candidates.still()
+
+    def close(self) -> None:
+        for comparison in self._files.values():
+            comparison.close()
+
+    # -- repair --------------------------------------------------------------------------------------------------------
+
+    def _repair(self) -> Iterator[bool]:
+        """Where everything is compared, a folder's files follow at once, so that only what is on its way takes memory;
+        else all names come first, so that live changes pass as soon as possible."""
+        while not self.ended:
+            if self._questions >= WINDOW:
+                yield WAIT
+            elif self.everything and self._plan.files_left and (step := self._next_file()):
+                yield from step
+            elif (folder := self._plan.next_folder(self._can_be_reached)) is not None:
+                yield from self._visit(folder)
+            elif step := self._next_file():
+                yield from step
+            else:
+                yield WAIT
+            yield from self._send_wanted()
+
+    @property
+    def _questions(self) -> int:
+        return len(self._listings) + sum(comparison.unanswered for comparison in self._files.values())
+
+    def _visit(self, folder: int) -> Iterator[bool]:
+        """Put the folder's listing into the stream; if its names change while that takes several steps, once more."""
+        for attempt in range(REBUILDS_MAX + 1):
+            try:
+                self._names.introduce(folder)
+                fd = self._names.open(folder, READ_FOLDER)
+            except (OSError, LookupError):
+                self._plan.gone(folder)
+                return
+            self.screen.disturbed.discard(folder)
+            flags = WHOLE * self.everything | OTHER * self._plan.is_other(folder)
+            listing = Listing(self.tree.number, folder, fd, flags, self._candidates.has_moved)
+            for record in listing.parts():
+                if not self._is_known(folder):
+                    break
+                self._put(record)
+                if record.flags & LAST:
+                    self._listed(folder, listing)
+                elif attempt < REBUILDS_MAX:
+                    yield GO_ON
+                    if folder in self.screen.disturbed:
+                        break
+            listing.close()
+            if folder not in self.screen.disturbed:
+                return
+
+    def _listed(self, folder: int, listing: Listing) -> None:
+        self._plan.listed(folder)
+        self._folders.add(folder)
+        self._listings.setdefault(folder, deque()).append(listing)
+        for entry, handle in listing.met:
+            if entry.node in self._names.handles:  # of what had this number before, maybe
+                self._names.meet(entry.node, handle)
+        if self.everything:
+            self._plan_contents(listing)
+        else:
+            self._plan_marked(listing)
+
+    def _plan_contents(self, listing: Listing) -> None:
+        for entry, handle in listing.met:
+            self._names.meet(entry.node, handle)
+            if entry.is_folder:
+                self._plan.visit(entry.node)
+            elif entry.size:
+                self._names.places.setdefault(entry.node, (listing.folder, entry.name))
+                self.tally.plan(entry.node, entry.size)
+                self._plan.compare(entry.node)
+
+    def _plan_marked(self, listing: Listing) -> None:
+        """What was made, moved or linked may be another file than the one that has its name at the peer."""
+        for entry, handle in listing.met:
+            if entry.is_file and entry.size and self._candidates.is_marked(entry.node):
+                self._names.meet(entry.node, handle)
+                self._names.places.setdefault(entry.node, (listing.folder, entry.name))
+                self.tally.plan(entry.node, entry.size)
+                self._plan.compare(entry.node)
+
+    def _take_listed(self, record: Record) -> None:
+        outcome = Outcome.unpack(bytes(record.payload))
+        waiting = self._listings[record.node]
+        listing = waiting.popleft()
+        if not waiting:
+            del self._listings[record.node]
+        met = {entry.node: (entry, handle) for entry, handle in listing.met}
+        for node in (*outcome.new_folders, *outcome.new_files, *outcome.changed_folders):
+            entry, handle = met[node]
+            self._names.handles.setdefault(node, handle)  # there may be something newer of this number by now
+            if entry.is_file:
+                if entry.links > 1 and not self.everything:
+                    self._linked.add(node)
+                self._names.places.setdefault(node, (record.node, entry.name))
+                self.tally.plan(node, entry.size)
+        self._candidates.found_empty(
+            [met[node][0] for node in (*outcome.new_folders, *outcome.new_files)],
+            lambda: self._plan.answered(record.node, outcome.new_folders, outcome.new_files, outcome.changed_folders),
+        )
+
+    # -- content -------------------------------------------------------------------------------------------------------
+
+    def _next_file(self) -> Iterator[bool] | None:
+        """The steps for the next file that can be compared now; None: there is none."""
+        for _ in range(self._plan.files_left):
+            found = self._plan.next_file()
+            assert found is not None
+            node, chunks = found
+            if node in self._files or not self._can_be_reached(node):
+                self._plan.compare(node, chunks)
+                continue
+            return self._compare(node, chunks)
+        return None
+
+    def _can_be_reached(self, node: int) -> bool:
+        """Whether the peer has the way to it. What is gone is dealt with when it is tried."""
+        if node in self.tree.bound or self.tree.is_orphan(node):
+            return True
+        try:
+            return self._plan.is_settled(self._names.above(node))
+        except (OSError, LookupError):
+            return True
+
+    def _compare(self, node: int, chunks: set[int] | None) -> Iterator[bool]:
+        try:
+            fd = self._names.open(node, _READ_FILE)
+        except (OSError, LookupError):
+            self._gone(node)
+            return
+        if not stat.S_ISREG(os.fstat(fd).st_mode):  # the number is another object's by now
+            os.close(fd)
+            self._candidates.finished(node)
+            self.tally.finish(node)
+            return
+        if not self._is_known(node):
+            exists = os.fstat(fd).st_nlink > 0
+            os.close(fd)
+            if exists and (yield from self._candidates.find(node)):
+                self._plan.compare(node, chunks)
+                yield GO_ON
+            else:
+                self._gone(node)
+            return
+        comparison = FileComparison(self.tree.number, node, fd, chunks, self._buffer)
+        self._files[node] = comparison
+        if not self.everything or node in self.screen.changed:  # else the listing has said it
+            self.screen.changed.discard(node)
+            self._put_attributes(node, fd)
+        for record in comparison.questions():
+            if not comparison.exists or not self._is_known(node):
+                comparison.give_up(asked=False)
+                break
+            self._put(record)
+            while self._questions >= WINDOW:
+                yield WAIT
+                yield from self._send_wanted()
+            yield GO_ON
+        comparison.asked_all = True
+        self._conclude(comparison)
+
+    def _is_known(self, node: int) -> bool:
+        """The kernel may have forgotten it meanwhile, and so the peer has been told to; and what is above it may have
+        become something that the peer does not have."""
+        if node == ROOT or node in self.tree.bound:
+            return True
+        try:
+            if self._plan.is_settled(self._names.above(node)):
+                self._names.introduce(node)
+        except (OSError, LookupError):
+            return False
+        return node in self.tree.bound
+
+    def _take_compared(self, record: Record) -> None:
+        comparison = self._files.get(record.node)
+        if comparison is not None:
+            self.tally.deal(record.node, comparison.answered(record))
+            self._conclude(comparison)
+
+    def _send_wanted(self) -> Iterator[bool]:
+        for comparison in list(self._files.values()):
+            for record in comparison.sendings():
+                if not comparison.exists or not self._is_known(comparison.node):
+                    comparison.give_up()
+                    break
+                self._put(record)
+                self.tally.deal(comparison.node, len(record.payload))
+                yield GO_ON
+            self._conclude(comparison)
+
+    def _conclude(self, comparison: FileComparison) -> None:
+        if not comparison.ended or self._files.get(comparison.node) is not comparison:
+            return
+        node = comparison.node
+        del self._files[node]
+        exists, linked, again = comparison.exists, comparison.linked, comparison.lost
+        if exists and comparison.repaired and not again:
+            again = not self._is_known(node)
+            if not again:
+                fd = self._names.open(node, _READ_FILE)
+                self._put_attributes(node, fd)
+                os.close(fd)
+        comparison.close()
+        if exists and again:
+            self._plan.compare(node)
+        else:
+            self._gone(node, forget=not linked)
+
+    def _gone(self, node: int, *, forget: bool = True) -> None:
+        """Not `forget`: other names of it may be listed yet, and the peer has to know whose they are."""
+        self.tally.finish(node)
+        self._candidates.finished(node)
+        if forget:
+            self._names.dismiss(node)
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def _settle_folders(self) -> Iterator[bool]:
+        """Folders' own attributes and times, which every repair inside them has changed."""
+        self._folders.add(ROOT)
+        for folder in sorted(self._folders):
+            try:
+                fd = self._names.open(folder, READ_FOLDER)
+            except (OSError, KeyError):
+                continue  # it was removed meanwhile
+            if os.fstat(fd).st_nlink > 0 and self._is_known(folder):
+                self._put_attributes(folder, fd)
+            os.close(fd)
+            yield GO_ON
+
+    def _put_attributes(self, node: int, fd: int) -> None:
+        payload = pack_entries([describe(fd, node=node)])
+        self._put(Record(Kind.ATTRIBUTES, self.tree.number, node, payload=payload))

@@ -1,0 +1,1 @@
+"""Comparing a pair in sync while it runs; nothing is repaired."""
