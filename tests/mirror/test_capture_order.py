@@ -179,9 +179,8 @@ def test_every_change_but_a_write_comes_after_the_writes_before_it(kernel: Kerne
     assert kernel.script.calls[:2] == ["catch up", ("admits", ROOT, 0, 0)]
     kernel.write(node, 4096, b"x" * 10)
     assert kernel.script.calls == [("admits", node, 4096, 10)]
-    kernel.ask(Op.FSYNC, node, abi.FSYNC_IN.pack(0, 1, 0))
-    assert kernel.script.calls == ["catch up", ("fsync", node, True)]
-    assert kernel.script.kinds() == [Kind.TIMES]
+    kernel.ask(Op.GETATTR, node, bytes(16))
+    assert kernel.script.calls == ["catch up"]
 
 
 def test_a_change_of_size_touches_what_it_takes_away(kernel: Kernel) -> None:
@@ -286,6 +285,27 @@ def test_times_are_told_once_for_what_changed(kernel: Kernel, tmp_path: Path) ->
     kernel.script.records.clear()
     kernel.capture.settle()
     assert kernel.script.records == []
+
+
+def test_times_are_shown_only_once_they_are_told(kernel: Kernel) -> None:
+    node = kernel.make(b"a")
+    kernel.write(node, 0, b"x")
+    assert kernel.script.kinds() == [Kind.WRITE]
+    kernel.ask(Op.FSYNC, node, abi.FSYNC_IN.pack(0, 0, 0))
+    assert kernel.script.kinds() == []  # nobody has seen them yet
+    found = kernel.ask(Op.LOOKUP, ROOT, b"a\0")
+    assert isinstance(found, bytes)
+    assert struct.unpack_from("<QQ", found, 16) == (abi.FOREVER_S, 0)  # the name is known for good, its times are not
+    assert kernel.script.kinds() == []
+    for asked in ([Kind.TIMES], []):
+        kernel.ask(Op.GETATTR, node, bytes(16))
+        assert kernel.script.kinds() == asked
+    found = kernel.ask(Op.LOOKUP, ROOT, b"a\0")
+    assert isinstance(found, bytes)
+    assert struct.unpack_from("<QQ", found, 16) == (abi.FOREVER_S, abi.FOREVER_S)
+    changed = kernel.truncate(node, 5)
+    assert isinstance(changed, bytes)
+    assert struct.unpack_from("<Q", changed) == (0,)
 
 
 def test_settling_is_never_long(kernel: Kernel) -> None:

@@ -187,14 +187,14 @@ def attr(found: Attributes) -> bytes:
     )  # fmt: skip
 
 
-def entry(node: int, generation: int, found: Attributes) -> bytes:
-    """struct fuse_entry_out."""
-    return _ENTRY.pack(node, generation, FOREVER_S, FOREVER_S, 0, 0) + attr(found)
+def entry(node: int, generation: int, found: Attributes, valid_s: int) -> bytes:
+    """struct fuse_entry_out. valid_s: how long the kernel may show the attributes without asking."""
+    return _ENTRY.pack(node, generation, FOREVER_S, valid_s, 0, 0) + attr(found)
 
 
-def attr_out(found: Attributes) -> bytes:
+def attr_out(found: Attributes, valid_s: int) -> bytes:
     """struct fuse_attr_out."""
-    return _ATTR_OUT.pack(FOREVER_S, 0, 0) + attr(found)
+    return _ATTR_OUT.pack(valid_s, 0, 0) + attr(found)
 
 
 def failed(unique: int, code: int) -> bytes:

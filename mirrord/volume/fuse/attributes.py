@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from mirrord.core.zones import CHUNK_BITS, GROUP_AT
 from mirrord.volume.files import syscalls
 from mirrord.volume.files.served_tree import ServedTree
 from mirrord.volume.fuse import abi
@@ -37,6 +38,11 @@ if TYPE_CHECKING:
 _KEEP = -1
 _END = (1 << 63) - 1
 
+_ZONES_MAX = 1 << 10
+"""What takes away content in more zones than this, 4 GiB of it or more, marks its group of files as a whole: to find
+and mark a million zones would hold up everybody else for seconds, and to compare the group takes no longer than to send
+what a crash in between has left of that change."""
+
 
 class SetAttr(NamedTuple):
     """struct fuse_setattr_in."""
@@ -59,13 +65,29 @@ class SetAttr(NamedTuple):
     unused_too: int
 
 
-def _getattr(capture: Capture, request: Request) -> bytes:
-    return abi.attr_out(capture.tree.attributes(request.node))
+def _getattr(capture: Capture, request: Request) -> bytes | None:
+    return _shown(capture, request, lambda: abi.attr_out(capture.tree.attributes(request.node), abi.FOREVER_S))
 
 
-def _statx(capture: Capture, request: Request) -> bytes:
-    raw = syscalls.statx_raw(capture.tree.descriptor(request.node))
-    return STATX_OUT.pack(abi.FOREVER_S, 0, 0) + raw
+def _statx(capture: Capture, request: Request) -> bytes | None:
+    descriptor = capture.tree.descriptor(request.node)
+    return _shown(capture, request, lambda: STATX_OUT.pack(abi.FOREVER_S, 0, 0) + syscalls.statx_raw(descriptor))
+
+
+def _shown(capture: Capture, request: Request, reply: Callable[[], bytes]) -> bytes | None:
+    """Times that anybody has seen are at the peer, so a takeover does not change them. That is why fsync need not
+    bring them there: to ask for them makes the file system give the next write a new time of its own (multigrain
+    timestamps, Linux 6.13), and each fsync then has an inode to write."""
+    record = capture.unsettled_times(request.node)
+    if record is None:
+        return reply()
+    capture.change(record, request, reply())
+    return None
+
+
+def valid_s(tree: ServedTree, node: int) -> int:
+    """How long the kernel may show a node's attributes. Times that the peer does not have yet, it asks for."""
+    return 0 if node in tree.unsettled else abi.FOREVER_S
 
 
 def _statfs(capture: Capture, request: Request) -> bytes:
@@ -89,7 +111,7 @@ def _setattr(capture: Capture, request: Request) -> bytes | None:
         record = step()
     found = tree.attributes(node)
     tree.note_mode(node, found.mode)
-    reply = abi.attr_out(found)
+    reply = abi.attr_out(found, valid_s(tree, node))
     if record is None:
         return reply
     capture.change(record, request, reply)
@@ -113,17 +135,23 @@ def _steps(capture: Capture, node: int, change: SetAttr) -> Iterator[Callable[[]
         yield partial(_set_times, tree, node, atime, mtime)
 
 
-def content(tree: ServedTree, node: int, start: int, end: int = _END) -> Iterator[tuple[int, int, int]]:
+def content(tree: ServedTree, node: int, start: int, end: int = _END) -> list[tuple[int, int, int]]:
     """Where a file has content between two places: node, offset, length. Nothing else is there for a change to take
-    away, and what lies between may be petabytes of hole, or more than a file can have."""
+    away, and what lies between may be petabytes of hole, or more than a file can have. Content in too many zones is
+    not looked for to its end: it counts as content everywhere."""
     descriptor = tree.descriptor(node)
+    found, zones_left = [], _ZONES_MAX
     try:
         while (at := os.lseek(descriptor, start, os.SEEK_DATA)) < end:
             start = min(os.lseek(descriptor, at, os.SEEK_HOLE), end)
-            yield node, at, start - at
+            found.append((node, at, start - at))
+            zones_left -= 1 + (start - at >> CHUNK_BITS)
+            if zones_left < 0:
+                return [(node, GROUP_AT, 0)]
     except OSError as error:
         if error.errno != errno.ENXIO:  # nothing but a hole until the end
             raise
+    return found
 
 
 def _truncate(tree: ServedTree, node: int, size: int) -> Record:

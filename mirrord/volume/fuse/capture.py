@@ -113,10 +113,15 @@ class Capture:
 
     def settle_node(self, node: int) -> None:
         """The same for one node."""
-        if node in self.tree.unsettled:
-            self.replicator.catch_up()
-            del self.tree.unsettled[node]
-            self.change(attributes.times(self.tree, node))
+        self.change(self.unsettled_times(node))
+
+    def unsettled_times(self, node: int) -> Record | None:
+        """A node's times, if they have changed since they were last told; the caller tells them."""
+        if node not in self.tree.unsettled:
+            return None
+        self.replicator.catch_up()
+        del self.tree.unsettled[node]
+        return attributes.times(self.tree, node)
 
     def _tell_gone(self) -> None:
         for node in self.tree.gone:

@@ -38,9 +38,8 @@ def _fallocate(capture: Capture, request: Request) -> None:
 
 
 def _fsync(capture: Capture, request: Request) -> None:
-    """Of a file or a directory: on both disks with the times that it has."""
+    """Of a file or a directory: on both disks."""
     _, flags, _ = FSYNC_IN.unpack_from(request.body)
-    capture.settle_node(request.node)
     capture.replicator.fsync(capture, request.node, request.unique, data_only=bool(flags & FSYNC_DATA_ONLY))
 
 

@@ -24,7 +24,7 @@ _READ_BYTES_MIN = 512
 
 def _lookup(capture: Capture, request: Request) -> bytes:
     try:
-        return entry(*capture.tree.lookup(request.node, bytes(request.body[:-1])))
+        return entry(capture.tree, *capture.tree.lookup(request.node, bytes(request.body[:-1])))
     except FileNotFoundError:
         return abi.NO_ENTRY
 
@@ -71,7 +71,7 @@ def _readdirplus(capture: Capture, request: Request) -> bytes:
         found = _packed(inode, following, kind, name)
         if len(reply) + abi.ENTRY_BYTES + len(found) > size:
             break  # before it is looked up, since the kernel counts what it is told
-        known = abi.PASS_BY if name in (b".", b"..") else entry(*capture.tree.lookup(request.node, name))
+        known = abi.PASS_BY if name in (b".", b"..") else entry(capture.tree, *capture.tree.lookup(request.node, name))
         reply += known + found
     return bytes(reply)
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from mirrord.core.zones import MOVED_AT
 from mirrord.volume.files import objects, syscalls
 from mirrord.volume.files.local import as_it_is
+from mirrord.volume.files.served_tree import ServedTree
 from mirrord.volume.files.syscalls import Attributes
 from mirrord.volume.files.tree import Node
 from mirrord.volume.fuse import abi
 from mirrord.volume.fuse.abi import MKDIR_IN, MKNOD_IN, NODE_IN, OPEN_OUT, RENAME2_IN, TMPFILE_IN, Op
-from mirrord.volume.fuse.attributes import content, times
+from mirrord.volume.fuse.attributes import content, times, valid_s
 from mirrord.volume.fuse.request import Request
 from mirrord.volume.link.records import Kind, Made, Record
 
@@ -25,9 +26,9 @@ _EXCHANGE, _WHITEOUT = 2, 4
 """Flags of renameat2(2)."""
 
 
-def entry(node: Node, found: Attributes) -> bytes:
+def entry(tree: ServedTree, node: Node, found: Attributes) -> bytes:
     """What the kernel is told of a name."""
-    return abi.entry(node.id, syscalls.generation_of(node.handle), found)
+    return abi.entry(node.id, syscalls.generation_of(node.handle), found, valid_s(tree, node.id))
 
 
 # -- making ------------------------------------------------------------------------------------------------------------
@@ -68,7 +69,7 @@ def _made(capture: Capture, folder: int, wanted: Made) -> tuple[Record, bytes]:
         tree.bound.add(node.id)
     xattrs = objects.xattrs_at(b"%b/%b" % (tree.path(folder), wanted.name))
     made = Made(wanted.name, found.mode, found.uid, found.gid, wanted.rdev, wanted.target, xattrs, found.times)
-    return Record(Kind.MAKE, tree.number, folder, node.id, 0, made.pack()), entry(node, found)
+    return Record(Kind.MAKE, tree.number, folder, node.id, 0, made.pack()), entry(tree, node, found)
 
 
 def _tmpfile(capture: Capture, request: Request) -> bytes:
@@ -78,7 +79,7 @@ def _tmpfile(capture: Capture, request: Request) -> bytes:
     folder = capture.tree.descriptor(request.node)
     descriptor = objects.create_unnamed(folder, made, umask, flags & os.O_EXCL)
     node, found = capture.tree.receive(descriptor)
-    return entry(node, found) + OPEN_OUT.pack(0, abi.FOPEN_KEEP_CACHE, 0)
+    return entry(capture.tree, node, found) + OPEN_OUT.pack(0, abi.FOPEN_KEEP_CACHE, 0)
 
 
 # -- linking -----------------------------------------------------------------------------------------------------------
@@ -94,7 +95,7 @@ def _link(capture: Capture, request: Request) -> None:
         syscalls.link(tree.descriptor(old), tree.descriptor(request.node), name)
         node, found = tree.lookup(request.node, name)
         tree.unsettled[request.node] = None
-        capture.change(Record(Kind.LINK, tree.number, old, request.node, 0, name), request, entry(node, found))
+        capture.change(Record(Kind.LINK, tree.number, old, request.node, 0, name), request, entry(tree, node, found))
 
 
 def _link_orphan(capture: Capture, request: Request, old: int, name: bytes) -> None:

@@ -138,7 +138,9 @@ class Replicator:
         self.send(capture, record)
         if self._on_disk:
             self._undurable[capture, 0] = None
-        if unique:
+        if unique and self.mode is Mode.FENCED:
+            capture.fail(unique, errno.EIO)
+        elif unique:
             self._unanswered.append((self.seq, self.began_ns, capture, capture.answer, unique, reply))
 
     def stream(self, capture: Capture, records: Iterator[Record], unique: int, reply: bytes) -> None:
