@@ -308,6 +308,14 @@ def test_times_are_shown_only_once_they_are_told(kernel: Kernel) -> None:
     assert struct.unpack_from("<Q", changed) == (0,)
 
 
+def test_a_folders_times_are_told_when_it_is_synced(kernel: Kernel) -> None:
+    kernel.make(b"a")
+    kernel.ask(Op.GETATTR, ROOT, bytes(16))  # as the kernel does before the next name
+    assert kernel.script.kinds() == []
+    kernel.ask(Op.FSYNCDIR, ROOT, abi.FSYNC_IN.pack(0, 0, 0))
+    assert kernel.script.kinds() == [Kind.TIMES]
+
+
 def test_settling_is_never_long(kernel: Kernel) -> None:
     for number in range(700):
         kernel.write(kernel.make(b"%d" % number), 0, b"x")

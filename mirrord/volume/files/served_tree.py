@@ -69,6 +69,11 @@ class ServedTree(Tree):
         else:
             self.privileged.discard(node)
 
+    def is_untold(self, node: int) -> bool:
+        """Whether this is a file with times that the peer was not told. Those of directories the kernel itself asks
+        for, with every name that is made in them."""
+        return node in self.unsettled and self.nodes[node].kind != DIRECTORY
+
     def _meet(self, found: Attributes, handle: bytes) -> Node:
         node = self.nodes[found.ino] = Node(found.ino, handle, found.mode >> 12)
         if found.mode & _PRIVILEGED:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from mirrord.core.zones import CHUNK_BITS, GROUP_AT
+from mirrord.core.zones import CHUNK_BITS, GROUP_AT, RANGE_ZONES_MAX
 from mirrord.volume.files import syscalls
 from mirrord.volume.files.served_tree import ServedTree
 from mirrord.volume.fuse import abi
@@ -37,11 +37,6 @@ if TYPE_CHECKING:
 
 _KEEP = -1
 _END = (1 << 63) - 1
-
-_ZONES_MAX = 1 << 10
-"""What takes away content in more zones than this, 4 GiB of it or more, marks its group of files as a whole: to find
-and mark a million zones would hold up everybody else for seconds, and to compare the group takes no longer than to send
-what a crash in between has left of that change."""
 
 
 class SetAttr(NamedTuple):
@@ -75,19 +70,18 @@ def _statx(capture: Capture, request: Request) -> bytes | None:
 
 
 def _shown(capture: Capture, request: Request, reply: Callable[[], bytes]) -> bytes | None:
-    """Times that anybody has seen are at the peer, so a takeover does not change them. That is why fsync need not
-    bring them there: to ask for them makes the file system give the next write a new time of its own (multigrain
+    """A file's times that anybody has seen are at the peer, so a takeover does not change them. That is why fsync need
+    not bring them there: to ask for them makes the file system give the next write a new time of its own (multigrain
     timestamps, Linux 6.13), and each fsync then has an inode to write."""
-    record = capture.unsettled_times(request.node)
-    if record is None:
+    if not capture.tree.is_untold(request.node):
         return reply()
-    capture.change(record, request, reply())
+    capture.change(capture.unsettled_times(request.node), request, reply())
     return None
 
 
 def valid_s(tree: ServedTree, node: int) -> int:
     """How long the kernel may show a node's attributes. Times that the peer does not have yet, it asks for."""
-    return 0 if node in tree.unsettled else abi.FOREVER_S
+    return 0 if tree.is_untold(node) else abi.FOREVER_S
 
 
 def _statfs(capture: Capture, request: Request) -> bytes:
@@ -140,7 +134,7 @@ def content(tree: ServedTree, node: int, start: int, end: int = _END) -> list[tu
     away, and what lies between may be petabytes of hole, or more than a file can have. Content in too many zones is
     not looked for to its end: it counts as content everywhere."""
     descriptor = tree.descriptor(node)
-    found, zones_left = [], _ZONES_MAX
+    found, zones_left = [], RANGE_ZONES_MAX
     try:
         while (at := os.lseek(descriptor, start, os.SEEK_DATA)) < end:
             start = min(os.lseek(descriptor, at, os.SEEK_HOLE), end)

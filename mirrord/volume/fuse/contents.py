@@ -38,9 +38,13 @@ def _fallocate(capture: Capture, request: Request) -> None:
 
 
 def _fsync(capture: Capture, request: Request) -> None:
-    """Of a file or a directory: on both disks."""
     _, flags, _ = FSYNC_IN.unpack_from(request.body)
     capture.replicator.fsync(capture, request.node, request.unique, data_only=bool(flags & FSYNC_DATA_ONLY))
+
+
+def _fsync_directory(capture: Capture, request: Request) -> None:
+    capture.settle_node(request.node)
+    _fsync(capture, request)
 
 
 OPERATIONS: dict[int, Operation] = {
@@ -48,5 +52,5 @@ OPERATIONS: dict[int, Operation] = {
     Op.LSEEK: _lseek,
     Op.FALLOCATE: _fallocate,
     Op.FSYNC: _fsync,
-    Op.FSYNCDIR: _fsync,
+    Op.FSYNCDIR: _fsync_directory,
 }
