@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from farmd import status
+from farmd import asked, status
 from farmd.core.events import Command
 from farmd.core.supervisor_events import Wish
 from farmd.errors import MachineError
-from farmd.health import checks, services
+from farmd.health import looked_after
 from farmd.kit.control_server import Lines
-from farmd.kit.events import KEPT
 
 if TYPE_CHECKING:
     from farmd.daemon import Daemon
@@ -38,22 +37,15 @@ class Answers:
             case "weight":
                 return self._command(Command(self._node(request), weight=_weight(request)))
             case "start" | "stop" | "restart":
-                return self._wish(Wish(self._service(request), verb))
+                config = self._daemon.config
+                return self._wish(asked.wish(request, config.services, f"farm {config.farm.name}"))
             case "checks":
-                return self._checks()
+                return looked_after(self._daemon.supervising.core, self._daemon.config, time.monotonic_ns())
             case "events":
-                return {"events": self._daemon.events.newest(_last(request))}
+                return {"events": self._daemon.events.newest(asked.last(request))}
             case "swap" | "promote" | "resync" | "verify" | "looked":
                 raise MachineError(f"{verb} is for mirrors, and {self._daemon.config.farm.name} is a farm")
         raise MachineError(f"farmd knows no verb {verb}")
-
-    def _checks(self) -> dict[str, Any]:
-        now_ns = time.monotonic_ns()
-        config, supervisor = self._daemon.config, self._daemon.supervising.core
-        return {
-            "services": services(supervisor, config.services, now_ns),
-            "checks": checks(supervisor, config.services, config.checks, now_ns),
-        }
 
     def _command(self, command: Command) -> dict[str, Any]:
         self._daemon.step(command)
@@ -66,16 +58,6 @@ class Answers:
         self._daemon.wish(wish)
         return {"epoch": str(self._daemon.core.follower.installed)}
 
-    def _service(self, request: dict[str, Any]) -> str:
-        name, known = request.get("service"), self._daemon.config.services
-        for service in known:
-            if service.name == name and not service.managed:
-                raise MachineError(f"service {name} is only watched here (managed = false)")
-            if service.name == name:
-                return service.name
-        names = ", ".join(service.name for service in known if service.managed) or "none"
-        raise MachineError(f"farm {self._daemon.config.farm.name} has no service {name}; it has {names}")
-
     def _node(self, request: dict[str, Any]) -> int:
         name = request.get("node")
         config = self._daemon.config
@@ -84,13 +66,6 @@ class Answers:
                 return node.id
         names = ", ".join(node.name for node in config.nodes)
         raise MachineError(f"farm {config.farm.name} has no node {name}; it has {names}")
-
-
-def _last(request: dict[str, Any]) -> int:
-    last = request.get("last", KEPT)
-    if type(last) is not int or last < 1:
-        raise MachineError("the number of events is a whole number, at least 1")
-    return last
 
 
 def _weight(request: dict[str, Any]) -> int:

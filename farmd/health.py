@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from farmd.core.readiness import fails
 from farmd.core.supervisor import Supervisor
@@ -19,6 +19,15 @@ EVENTS_IN_STATUS = 20
 CHECK_KINDS = ("tcp", "http", "exec", "process", "ping", "interface")
 
 
+class Configured(Protocol):
+    """The configuration of a farm or a mirror."""
+
+    @property
+    def services(self) -> tuple[Service, ...]: ...
+    @property
+    def checks(self) -> tuple[Check, ...]: ...
+
+
 def health(daemon: Daemon, members: Sequence[dict[str, Any]], now_ns: int) -> dict[str, Any]:
     """Whether the node can serve, and why not."""
     supervisor = daemon.supervising.core
@@ -30,8 +39,7 @@ def health(daemon: Daemon, members: Sequence[dict[str, Any]], now_ns: int) -> di
         "failing": list(supervisor.failing),
         "degraded": not reason and (bool(supervisor.failing) or missing),
         "stopped": supervisor.stopped,
-        "services": services(supervisor, daemon.config.services, now_ns),
-        "checks": checks(supervisor, daemon.config.services, daemon.config.checks, now_ns),
+        **looked_after(supervisor, daemon.config, now_ns),
         "events": daemon.events.newest(EVENTS_IN_STATUS),
     }
 
@@ -43,9 +51,14 @@ def _reason(daemon: Daemon, supervisor: Supervisor) -> str:
     return supervisor.reason
 
 
-def services(supervisor: Supervisor, services: Sequence[Service], now_ns: int) -> list[dict[str, Any]]:
-    """Every service, in the order of the file."""
-    return [_service(supervisor, service, now_ns) for service in services]
+def looked_after(supervisor: Supervisor, config: Configured, now_ns: int) -> dict[str, Any]:
+    """Every service, in the order of the file, and every check, the services' own first."""
+    kinds = {service.name: "service" for service in config.services}
+    kinds |= {check.name: _kind(check) for check in config.checks}
+    return {
+        "services": [_service(supervisor, service, now_ns) for service in config.services],
+        "checks": [_check(check, kinds[name], now_ns) for name, check in supervisor.checks.items()],
+    }
 
 
 def _service(supervisor: Supervisor, service: Service, now_ns: int) -> dict[str, Any]:
@@ -65,15 +78,6 @@ def _service(supervisor: Supervisor, service: Service, now_ns: int) -> dict[str,
         "restarts": restarts,
         "text": text,
     }
-
-
-def checks(
-    supervisor: Supervisor, services: Sequence[Service], checks: Sequence[Check], now_ns: int
-) -> list[dict[str, Any]]:
-    """Every check, the services' own first."""
-    kinds = {service.name: "service" for service in services}
-    kinds |= {check.name: _kind(check) for check in checks}
-    return [_check(check, kinds[name], now_ns) for name, check in supervisor.checks.items()]
 
 
 def _kind(check: Check) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -33,6 +34,13 @@ def find_node(nodes: Sequence[N], name: str | None) -> N:
         which = " and ".join(node.name for node in here) or "none"
         raise MachineError(f"this machine has the addresses of {which} of the configuration's nodes; use --node NAME")
     return here[0]
+
+
+def incarnation() -> int:
+    """Names this run of a daemon: later than every earlier start's, also across a reboot, as long as the clock is not
+    set back; and if it is, peers accept any number that is new to them.
+    """
+    return time.time_ns()
 
 
 def key_id(key: bytes) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import logging
@@ -18,11 +17,9 @@ from farmd.core.buckets import CLOSED, State
 from farmd.core.view import BUCKETS
 from farmd.daemon import HANDOVER_VARIABLE, Daemon, served_before
 from farmd.datapath import Datapath
-from farmd.errors import FarmError, MachineError
 from farmd.heartbeats import Heartbeats
+from farmd.kit import command, notify
 from farmd.kit import log as logs
-from farmd.kit import notify
-from farmd.kit.lock import hold_farm_lock
 from farmd.kit.punctual import punctual
 
 log = logging.getLogger("farmd")
@@ -37,9 +34,7 @@ def serve(path: Path, config: Config, node: Node) -> bool:
     """Takes this machine into the farm and out again. True if the program shall start anew."""
     farm = config.farm
     mac = links.interface_mac(farm.interface)
-    # Later than every earlier start's, also across a reboot, as long as the clock is not set back; and if it is, peers
-    # accept any number that is new to them.
-    incarnation = time.time_ns()
+    incarnation = identity.incarnation()
     heartbeats = Heartbeats(config, node, incarnation)
     with contextlib.ExitStack() as undo:
         undo.callback(heartbeats.close)
@@ -65,30 +60,14 @@ def serve(path: Path, config: Config, node: Node) -> bool:
     return keep
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser("farmd", description="One node of a farm that shares a virtual IP.")
-    parser.add_argument("--config", type=Path, required=True, help="the farm's TOML file")
-    parser.add_argument("--node", help="which of its nodes this is (default: the one with this machine's addresses)")
-    parser.add_argument("--log-level", choices=logs.LEVELS, default="info")
-    return parser.parse_args()
-
-
 def main() -> None:
     """The command `farmd`."""
-    arguments = _arguments()
+    arguments = command.options("farmd", "farm", "One node of a farm that shares a virtual IP.").parse_args()
     logs.start(arguments.log_level)
-    try:
+    with command.in_sentences("farmd"):
         config = load_here(arguments.config)
-        if os.geteuid() != 0:
-            raise MachineError("farmd must run as root: it attaches a filter to a network interface")
-        node = identity.find_node(config.nodes, arguments.node)
-        lock = hold_farm_lock(config.farm.name)
-        try:
-            again = serve(arguments.config, config, node)
-        finally:
-            lock.release()
-    except FarmError as error:
-        sys.exit(f"farmd: {error}")
+        with command.sole("farmd", config.farm.name, "attaches a filter to a network interface"):
+            again = serve(arguments.config, config, identity.find_node(config.nodes, arguments.node))
     if again:
         notify.starting_anew(START_WITHIN_S)
         os.environ[HANDOVER_VARIABLE] = "1"

@@ -8,14 +8,13 @@ import contextlib
 import signal
 import socket
 import ssl
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import uvloop
 
-from farmd.errors import FarmError
 from farmd.kit import log as logs
+from farmd.kit.command import in_sentences
 from farmd.kit.lock import run_folder
 from healthcheck import metrics, pages, settings
 from healthcheck.account import drop_root
@@ -95,7 +94,7 @@ def main() -> None:
     """The command `farm-health`."""
     arguments = _arguments()
     logs.start(arguments.log_level)
-    try:
+    with in_sentences("farm-health"):
         wanted = settings.load(arguments.config)
         if arguments.check_config:
             secured(wanted.tls)
@@ -103,8 +102,6 @@ def main() -> None:
             return
         prepared = prepare(wanted)
         drop_root()
-    except FarmError as error:
-        sys.exit(f"farm-health: {error}")
     uvloop.run(serve(wanted, prepared))
 
 

@@ -6,23 +6,18 @@ comes back amid running downloads; a node is stopped the planned way. Exit statu
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import json
-import os
-import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from lab import measure
-from lab.errors import LabError
+from lab import measure, showing
 from lab.network import Lab
 from lab.topology import CLIENTS, FAR, LAN, VIPS
 
@@ -43,9 +38,7 @@ GAP_MS_MAX = 800.0
 
 
 @dataclass
-class Outcome:
-    """What was measured; the fields of `--json`."""
-
+class Outcome(showing.Outcome):
     nodes: int
     clients: int = 0
     requests: int = 0
@@ -60,7 +53,6 @@ class Outcome:
     duplicate_answers: int = 0
 
     def faults(self) -> list[str]:
-        """What is wrong with it, in sentences."""
         found = []
         if self.failed_outside_gap:
             found.append(f"{self.failed_outside_gap} requests failed although no node had just failed")
@@ -74,26 +66,41 @@ class Outcome:
             found.append(f"{self.duplicate_answers} questions were answered twice")
         return found
 
+    def summary(self) -> Table:
+        table = Table(title="\nWhat the clients saw", title_justify="left", show_header=False)
+        each = ", ".join(f"{node} {share:.1%}" for node, share in self.share.items())
+        table.add_row("answers while all was well", each)
+        table.add_row("requests, from client addresses", f"{self.requests}, {self.clients}")
+        table.add_row("power off: longest wait of a client", f"{self.takeover_gap_ms:.0f} ms")
+        table.add_row("failed outside of that", str(self.failed_outside_gap))
+        table.add_row("return: broken downloads, failed requests",
+                      f"{self.rejoin_broken_flows} of {DOWNLOADS}, {self.rejoin_failed_requests}")  # fmt: skip
+        table.add_row("planned stop and start: failed requests", str(self.stop_failed_requests))
+        table.add_row("questions answered twice", str(self.duplicate_answers))
+        return table
 
-class Demonstration:
+
+class Demonstration(showing.Demonstration[Lab, Outcome]):
     """The scenes, in order."""
 
-    def __init__(self, lab: Lab, console: Console) -> None:
-        self.lab = lab
-        self.console = console
-        self.outcome = Outcome(nodes=lab.topology.nodes)
-
-    def run(self) -> Outcome:
+    def run(self) -> None:
         with measure.duplicates(self.lab, LAN) as near, measure.duplicates(self.lab, FAR) as far:
             self._calm()
             self._power_off()
             self._come_back()
             self._planned_stop()
         self.outcome.duplicate_answers = near.result()["duplicates"] + far.result()["duplicates"]
-        return self.outcome
 
-    def say(self, text: str) -> None:
-        self.console.print(text, highlight=False)
+    def look_around(self) -> str:
+        name = "" if self.lab.name == "lab" else f" --name {self.lab.name}"
+        return (
+            f"\nThe lab stays up. Look around:\n"
+            f"  sudo ./lab/lab status{name}\n"
+            f"  sudo ./lab/lab exec{name} n1 $PWD/.venv/bin/farmctl status\n"
+            f"  sudo ./lab/lab exec{name} lan curl -s http://{VIPS[0]}/\n"
+            f"  sudo ./lab/lab kill{name} n3\n"
+            f"and end it with: sudo ./lab/lab down{name}"
+        )
 
     def _calm(self) -> None:
         self.say(f"\n[bold]1. {2 * CLIENTS} clients ask {VIPS[0]}[/], half on the LAN, half behind a router")
@@ -188,69 +195,15 @@ def _failed_outside(result: dict[str, Any], start: float, end: float) -> int:
     return sum(1 for began, ended, _ in failures if ended < start or began > end)
 
 
-def _summary(outcome: Outcome) -> Table:
-    table = Table(title="\nWhat the clients saw", title_justify="left", show_header=False)
-    each = ", ".join(f"{node} {share:.1%}" for node, share in outcome.share.items())
-    table.add_row("answers while all was well", each)
-    table.add_row("requests, from client addresses", f"{outcome.requests}, {outcome.clients}")
-    table.add_row("power off: longest wait of a client", f"{outcome.takeover_gap_ms:.0f} ms")
-    table.add_row("failed outside of that", str(outcome.failed_outside_gap))
-    table.add_row("return: broken downloads, failed requests",
-                  f"{outcome.rejoin_broken_flows} of {DOWNLOADS}, {outcome.rejoin_failed_requests}")  # fmt: skip
-    table.add_row("planned stop and start: failed requests", str(outcome.stop_failed_requests))
-    table.add_row("questions answered twice", str(outcome.duplicate_answers))
-    return table
-
-
-def _look_around(lab: Lab) -> str:
-    name = "" if lab.name == "lab" else f" --name {lab.name}"
-    return (
-        f"\nThe lab stays up. Look around:\n"
-        f"  sudo ./lab/lab status{name}\n"
-        f"  sudo ./lab/lab exec{name} n1 $PWD/.venv/bin/farmctl status\n"
-        f"  sudo ./lab/lab exec{name} lan curl -s http://{VIPS[0]}/\n"
-        f"  sudo ./lab/lab kill{name} n3\n"
-        f"and end it with: sudo ./lab/lab down{name}"
-    )
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser("demo", description="Watch a farm lose a node and take it back.")
-    parser.add_argument("--nodes", type=int, default=3, help="how many web servers (default 3)")
-    parser.add_argument("--name", default=f"demo-{os.getpid()}", help="the lab's name (default: one of its own)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object last")
-    parser.add_argument("--keep", action="store_true", help="leave the lab up and say how to look around")
-    return parser.parse_args()
-
-
 def main() -> int:
     """Runs the demonstration; the exit status."""
-    arguments = _arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the lab is taken down then, too
-    console = Console(stderr=arguments.json)
-    console.print(f"Building a lab: {arguments.nodes} web servers, a switch, a router, clients.", highlight=False)
-    lab = Lab(arguments.name, arguments.nodes)
-    try:
-        lab.up()
-        try:
-            outcome = Demonstration(lab, console).run()
-        finally:
-            if not arguments.keep:
-                lab.down()
-    except LabError as error:
-        console.print(f"demo: {error}", style="red", highlight=False)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    console.print(_summary(outcome), highlight=False)
-    faults = outcome.faults()
-    for fault in faults:
-        console.print(f"The farm misbehaved: {fault}.", style="bold red", highlight=False)
-    if arguments.keep:
-        console.print(_look_around(lab), highlight=False, markup=False)
-    if arguments.json:
-        print(json.dumps(asdict(outcome)))
-    return 1 if faults else 0
+    parser = showing.options("demo", "Watch a farm lose a node and take it back.")
+    parser.add_argument("--nodes", type=int, default=3, help="how many web servers (default 3)")
+    wanted = parser.parse_args()
+    lab = Lab(wanted.name, wanted.nodes)
+    demonstration = Demonstration(lab, Console(stderr=wanted.json), Outcome(wanted.nodes))
+    demonstration.say(f"Building a lab: {wanted.nodes} web servers, a switch, a router, clients.")
+    return demonstration.show(wanted, "farm")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ MACHINE_MARK = "FARM_LAB_MACHINE"
 """Environment of everything a machine runs from its start: LAB/PLACE."""
 
 SERVICE_MARK = "FARM_LAB_SERVICE"
-"""Environment of a service started in a machine: its name."""
+"""Environment of a service started in a machine: its name, and, once it runs, its process number in there. What it
+starts has the same mark, with the number of another, and may outlive it."""
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PATH = f"{CHECKOUT}/.venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -97,7 +98,8 @@ class Machine:
 
     def start_service(self, service: str, command: list[str], log: Path) -> None:
         """Run a command in the background inside, as a child of process 1; its output is appended to a file here."""
-        self.run_logged(["setsid", "--fork", *command], log, {SERVICE_MARK: service})
+        marked = ["sh", "-c", f'export {SERVICE_MARK}="$0/$$"; exec "$@"', service]
+        self.run_logged(["setsid", "--fork", *marked, *command], log, {SERVICE_MARK: service})
 
     def run_logged(self, command: list[str], log: Path, marks: dict[str, str] | None = None) -> None:
         """Run a command inside until it ends or goes to the background by itself; LabError if it fails."""
@@ -116,9 +118,10 @@ class Machine:
         """The running process of a service, not one of its children."""
         namespace = processes.namespace_of(self.pid)
         for process in processes.marked(SERVICE_MARK):
-            if process.value == service and processes.namespace_of(process.pid) == namespace:
+            name, _, number = process.value.partition("/")
+            if name == service and processes.namespace_of(process.pid) == namespace:
                 parent = processes.status_field(process.pid, "PPid")
-                if parent == str(self.pid):
+                if parent == str(self.pid) and number in ("", processes.number_inside(process.pid)):
                     return process
         return None
 

@@ -9,15 +9,18 @@ The nodes are n1 and n2. Heartbeat network 1 is eth0, with router and clients; 2
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM, Signals
 from typing import Any
 
+from farmd.errors import MachineError
+from farmd.kit import control
 from lab import processes, services
 from lab.errors import LabError
 from lab.machine import CHECKOUT, Machine, signal_service
@@ -30,8 +33,13 @@ from lab.waiting import until
 NODES = ("n1", "n2")
 EXAMPLES = CHECKOUT / "lab/examples"
 MIRRORD = "mirrord"
+FARM = "web"
+"""The name of the farm that the nodes may be besides (lab/services.py)."""
 FARMCTL_WITHIN_S = 60.0
+ANSWER_WITHIN_S = 2.0
+"""For a daemon to say how it is."""
 PYTHON = f"{CHECKOUT}/.venv/bin/python"
+PROGRAM = (PYTHON, "-m", "mirrord.program")
 
 # A private /etc, so that each node has its own /etc/farmd, and a private /opt, with what the examples run. What
 # machine.py has bound into /etc lies below the new mount and is put on it again.
@@ -52,9 +60,12 @@ ln -s "$2"/.venv /opt/notes/venv
 class MirrorLab(Lab):
     """A lab whose nodes run mirrors; a node may run several, and a verb without a mirror's name is about the first."""
 
-    def __init__(self, name: str = "mirror", mirrors: Iterable[str] = (), networks: int = 2) -> None:
-        """`mirrors` are the texts of mirrord's configurations."""
-        super().__init__(name, len(NODES), networks, config="")
+    def __init__(
+        self, name: str = "mirror", mirrors: Iterable[str] = (), networks: int = 2, *, web: bool = False
+    ) -> None:
+        """`mirrors` are the texts of mirrord's configurations; `web`: the nodes have nginx, and may be a farm
+        besides."""
+        super().__init__(name, len(NODES), networks, config=None if web else "")
         self.mirrors: dict[str, str] = {tomllib.loads(text)["mirror"]["name"]: text for text in mirrors}
         self.disks = {node: Disk(name, node) for node in NODES}
         self._key = services.key()
@@ -67,15 +78,24 @@ class MirrorLab(Lab):
         for disk in self.disks.values():
             disk.remove()
 
-    def start(self, node: str, mirror: str | None = None) -> None:
-        """Boot a node if it is off, and start its mirrors, or only this one; returns when they answer."""
+    def start(self, node: str, mirror: str | None = None, *, program: Sequence[str] = PROGRAM) -> None:
+        """Boot a node if it is off, and start its mirrors, or only this one; returns when they answer. `program` is
+        what runs as mirrord."""
         if not self.powered(node):
             self.boot(node)
         wanted = [mirror] if mirror else list(self.mirrors)
         for name in wanted:
-            self._start_mirrord(self.machine(node), name)
+            self._start_mirrord(self.machine(node), name, program)
         for name in wanted:
             self._wait_answer(node, name)
+
+    def start_farm(self, node: str) -> None:
+        """Start farmd on a node that is on; returns when it answers."""
+        super().start(node)
+
+    def stop_farm(self, node: str) -> None:
+        """The planned way: farmd gives its buckets away and ends."""
+        super().stop(node)
 
     def stop(self, node: str, mirror: str | None = None) -> None:
         """The planned way, SIGTERM: a node that serves hands over first. Returns when mirrord has ended."""
@@ -94,17 +114,14 @@ class MirrorLab(Lab):
 
     def signal_volume(self, node: str, number: Signals) -> None:
         """Signal the processes that move the data, of all mirrors of a node."""
-        for pid in self.volume_pids(node):
-            os.kill(pid, number)
+        _signal(self.volume_pids(node), number)
 
     def freeze_all(self, node: str) -> None:
         """Stop every process of a node, as when a hypervisor pauses it; its kernel goes on."""
-        for pid in self.pids(node):
-            os.kill(pid, SIGSTOP)
+        _signal(self.pids(node), SIGSTOP)
 
     def thaw_all(self, node: str) -> None:
-        for pid in self.pids(node):
-            os.kill(pid, SIGCONT)
+        _signal(self.pids(node), SIGCONT)
 
     def farmctl(self, node: str, verb: str, *arguments: str, mirror: str | None = None) -> dict[str, Any]:
         """What farmctl answers on a node, parsed; LabError with its sentence when it refuses."""
@@ -138,11 +155,16 @@ class MirrorLab(Lab):
         return next(iter(self.mirrors))
 
     def status(self, node: str, mirror: str | None = None) -> dict[str, Any]:
-        """What a node says of its mirror; empty if nothing answers."""
+        """What a node says of its mirror; empty if nothing answers. It is asked without farmctl, whose start takes more
+        of this machine than all that is asked."""
         try:
-            return self.farmctl(node, "status", mirror=mirror)
-        except (LabError, subprocess.SubprocessError, json.JSONDecodeError):
+            path = self.machine(node).path(f"/run/farmd/{mirror or self.first}.sock")
+            return control.call(path, "status", ANSWER_WITHIN_S, daemon=MIRRORD)
+        except (LabError, MachineError):
             return {}
+
+    def farm_status(self, node: str, timeout_s: float = ANSWER_WITHIN_S) -> dict[str, Any] | None:
+        return self.status(node, FARM) or None
 
     def wait(self, node: str, mirror: str | None = None, timeout_s: float = 30.0, **wanted: object) -> dict[str, Any]:
         """Wait until a node's status has these values, such as role="PRIM" and in_sync=True; the status then."""
@@ -222,6 +244,8 @@ class MirrorLab(Lab):
             self.wait_pair(mirror)
 
     def _furnish(self, there: Machine) -> None:
+        if self.config:
+            super()._furnish(there)
         log = self.state.log(there.name)
         self.disks[there.name].plug(there, log)
         there.run_logged(["sh", "-c", _FOLDERS, "sh", str(EXAMPLES), str(CHECKOUT)], log)
@@ -236,10 +260,10 @@ class MirrorLab(Lab):
         super()._cut_power(there)
         self.disks[there.name].wait_unplugged()
 
-    def _start_mirrord(self, there: Machine, mirror: str) -> None:
+    def _start_mirrord(self, there: Machine, mirror: str, program: Sequence[str]) -> None:
         if there.service(f"{MIRRORD}.{mirror}"):
             raise LabError(f"mirrord runs {mirror} on {there.name} already")
-        command = [PYTHON, "-m", "mirrord.program", "--config", f"/etc/farmd/{mirror}.toml", "--node", there.name]
+        command = [*program, "--config", f"/etc/farmd/{mirror}.toml", "--node", there.name]
         there.start_service(f"{MIRRORD}.{mirror}", command, self.state.log(self.log_name(there.name, mirror)))
 
     def _wait_answer(self, node: str, mirror: str) -> None:
@@ -279,6 +303,12 @@ def plain(name: str = "data", directories: Iterable[str] = ("/srv/data",), **mir
 
 
 _TOLD = ("role", "readiness", "reason", "condition", "generation", "in_sync", "linked", "progress", "figures")
+
+
+def _signal(pids: Iterable[int], number: Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+            os.kill(pid, number)
 
 
 def _command_line(pid: int) -> bytes:

@@ -78,10 +78,11 @@ class Bank:
         return max(later - earlier for earlier, later in itertools.pairwise(inside))
 
     def lost(self) -> set[tuple[int, int]]:
-        """The committed transfers that the database does not have."""
+        """The transfers committed by now that the database does not have; also while the clients work."""
+        with self._lock:
+            committed = set(self.committed)
         rows = query(self.lab, self.address, "SELECT client, number FROM ledger").splitlines()
-        there = {(int(client), int(number)) for client, number in (row.split("|") for row in rows)}
-        return set(self.committed) - there
+        return committed - {(int(client), int(number)) for client, number in (row.split("|") for row in rows)}
 
     def _work(self, client: int) -> None:
         number = 0
@@ -116,16 +117,22 @@ def query(lab: Lab, address: str, text: str) -> str:
     return done.stdout
 
 
-def faults(lab: Lab, address: str) -> list[str]:
-    """What is wrong inside of the database: money that has come or gone, pgbench's sums, indexes that do not match."""
+def imbalances(lab: Lab, address: str) -> list[str]:
+    """Money that has come or gone, of the bank and of pgbench; also while their clients work."""
     found = []
     if (money := query(lab, address, "SELECT sum(balance) FROM account").strip()) != "0":
         found.append(f"the accounts sum up to {money}")
-    sums = [f"SELECT sum({column}) FROM pgbench_{table}" for table, column in (
+    sums = [f"(SELECT coalesce(sum({column}), 0) FROM pgbench_{table})" for table, column in (
         ("accounts", "abalance"), ("branches", "bbalance"), ("tellers", "tbalance"), ("history", "delta"))]  # fmt: skip
-    seen = {query(lab, address, text).strip() or "0" for text in sums}
-    if len(seen) != 1:
-        found.append(f"pgbench's sums differ: {', '.join(sorted(seen))}")
+    seen = query(lab, address, f"SELECT {', '.join(sums)}").strip().split("|")
+    if len(set(seen)) != 1:
+        found.append(f"pgbench's sums differ: {', '.join(seen)}")
+    return found
+
+
+def faults(lab: Lab, address: str) -> list[str]:
+    """What is wrong inside of the database: money that has come or gone, indexes that do not match their tables."""
+    found = imbalances(lab, address)
     try:
         query(lab, address, CHECK_INDEXES)
     except LabError as error:

@@ -6,87 +6,86 @@ runs beside them. Exit status 1 if a committed transaction was lost, or the mirr
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import signal
 import subprocess
 import sys
 import threading
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from rich.console import Console
 from rich.table import Table
 
-from lab import machine, mirror_bank, mirror_postgresql
-from lab.errors import LabError
+from lab import machine, mirror_bank, mirror_postgresql, mirror_takeover, showing
 from lab.mirror import MirrorLab, example
 from lab.mirror_bank import Bank
 from lab.mirror_postgresql import ADDRESS
 from lab.topology import LAN
+from mirrord.core.zones import CHUNK_BYTES
 
 CALM_S = 3.0
 AFTERWARDS_S = 1.0
-ZONE_BYTES = 4 << 20
 PGBENCH_CLIENTS = 4
-TAKEOVER_S_MAX = 6.0
-"""Suspicion (2 s), PostgreSQL's recovery from a crash, and room for a busy machine."""
-SWAP_S_MAX = 5.0
-"""PostgreSQL's shutdown and start, and room for a busy machine."""
+SUSPICION_S_MAX = 2.5
+OWN_S_MAX = 1.5
+"""What mirrord and the clients may add to the suspicion and to PostgreSQL's own time, on a busy machine."""
 
 
 @dataclass
-class Outcome:
-    """What was measured; the fields of `--json`."""
-
+class Outcome(showing.Outcome):
     committed: int = 0
     """Transfers that the clients were told are committed."""
     lost: int = 0
     """Those of them that the database does not have at the end."""
     takeover_s: float = 0.0
     """From the power-off of the serving node to the first transfer that the other one committed."""
-    takeover_started_s: float = 0.0
-    """Of it, from the power-off until n2 started the application: the suspicion, and what is mirrord's own."""
+    takeover_suspicion_s: float = 0.0
+    """Of it, the silence after which a node counts as gone."""
     takeover_application_s: float = 0.0
-    """Of it, the application's own start: PostgreSQL's recovery from a crash."""
+    """Of it, PostgreSQL's own start, with its recovery from a crash."""
+    takeover_own_s: float = 0.0
+    """The rest of it: mirrord's own, and the clients' new connections."""
     resync_bytes: int = 0
     """What was sent to the node that came back, to bring it up to date."""
     dirty_bytes: int = 0
-    """The size of the zones in which something had changed meanwhile; never more than this is looked at."""
+    """The size of the zones in which something had changed meanwhile, each counted for one file."""
     swap_s: float = 0.0
     """The longest time without a committed transfer while the nodes changed roles."""
-    swap_given_s: float = 0.0
-    """From the order until n2 had ended the application and handed over."""
-    swap_started_s: float = 0.0
-    """From there until n1 started the application: mirrord's own."""
     swap_application_s: float = 0.0
-    """The application's own start on n1."""
-    wrong: list[str] | None = None
+    """Of it, PostgreSQL's own end on n2 and start on n1."""
+    swap_own_s: float = 0.0
+    """The rest of it."""
+    wrong: list[str] = field(default_factory=list)
     """What else was not as it should be."""
 
     def faults(self) -> list[str]:
-        """What is wrong with it, in sentences."""
-        found = list(self.wrong or [])
+        found = list(self.wrong)
         if self.lost:
             found.append(f"{self.lost} of {self.committed} committed transfers are lost")
-        if self.takeover_s > TAKEOVER_S_MAX:
-            found.append(f"the takeover took {self.takeover_s:.1f} s")
-        if self.swap_s > SWAP_S_MAX:
-            found.append(f"the swap took {self.swap_s:.1f} s")
+        if self.takeover_suspicion_s > SUSPICION_S_MAX:
+            found.append(f"the dead node was suspected after {self.takeover_suspicion_s:.1f} s")
+        for done, own_s in (("takeover", self.takeover_own_s), ("swap", self.swap_own_s)):
+            if own_s > OWN_S_MAX:
+                found.append(f"the {done} took {own_s:.1f} s more than PostgreSQL did")
         return found
 
+    def summary(self) -> Table:
+        table = Table(title="\nWhat the clients saw", title_justify="left", show_header=False)
+        table.add_row("transfers committed, of them lost", f"{self.committed}, {self.lost}")
+        table.add_row("power off: until the first transfer on the other node", f"{self.takeover_s:.2f} s")
+        takeover = [self.takeover_suspicion_s, self.takeover_application_s, self.takeover_own_s]
+        table.add_row("  suspicion, PostgreSQL's start, the rest", _seconds(takeover))
+        table.add_row("return: sent, size of the zones with changes",
+                      f"{self.resync_bytes / 1e6:.1f} MB, {self.dirty_bytes / 1e6:.1f} MB")  # fmt: skip
+        table.add_row("swap: longest wait of the clients", f"{self.swap_s:.2f} s")
+        table.add_row("  PostgreSQL's end and start, the rest", _seconds([self.swap_application_s, self.swap_own_s]))
+        return table
 
-class Demonstration:
+
+class Demonstration(showing.Demonstration[MirrorLab, Outcome]):
     """The scenes, in order."""
 
-    def __init__(self, lab: MirrorLab, console: Console) -> None:
-        self.lab = lab
-        self.console = console
-        self.outcome = Outcome(wrong=[])
-
-    def run(self) -> Outcome:
+    def run(self) -> None:
         self._first_start()
         with Bank(self.lab, ADDRESS) as bank, Pgbench(self.lab):
             bank.first_after(0.0)
@@ -95,17 +94,22 @@ class Demonstration:
             self._failback(bank)
             self._swap(bank)
         self._count(bank)
-        return self.outcome
 
-    def say(self, text: str) -> None:
-        self.console.print(text, highlight=False)
+    def look_around(self) -> str:
+        name = f"--name {self.lab.name}"
+        return (
+            f"\nThe lab stays up. Look around:\n"
+            f"  sudo ./lab/lab exec {name} n1 $PWD/.venv/bin/farmctl status\n"
+            f"  sudo ./lab/lab exec {name} lan psql -h {ADDRESS} -U postgres -c 'SELECT count(*) FROM ledger'\n"
+            f"and end it with: sudo ./lab/demo --mirror --down {name}"
+        )
 
     def _first_start(self) -> None:
         self.say("\n[bold]1. A database on n1 becomes a mirror[/]; n2's folder is empty")
         mirror_postgresql.make(self.lab, "n1")
         start = time.monotonic()
         self.lab.start_mirrors(data_on="n1")
-        self.say(f"   `farmctl promote` said that n1 has the data; in sync after {time.monotonic() - start:.1f} s.")
+        self.say(f"   `farmctl promote` on n1, which has the data; in sync after {time.monotonic() - start:.1f} s.")
 
     def _calm(self, bank: Bank) -> None:
         self.say(f"\n[bold]2. Clients transfer money through {ADDRESS}[/], beside pgbench")
@@ -113,24 +117,25 @@ class Demonstration:
         time.sleep(CALM_S)
         figures = self.lab.status("n1").get("figures", {})
         self.say(f"   {(len(bank.committed) - before) / CALM_S:.0f} transfers a second, "
-                 f"{figures.get('writes_s', 0):.0f} replicated changes a second.")  # fmt: skip
+                 f"and with pgbench's {figures.get('writes_s', 0):.0f} replicated changes a second.")  # fmt: skip
 
     def _power_off(self, bank: Bank) -> None:
         self.say("\n[bold]3. n1 loses its power[/], in the middle of everything")
         off, off_at = time.monotonic(), time.time()
         self.lab.kill("n1")
-        self.outcome.takeover_s = round(bank.first_after(off + 0.2) - off, 2)
-        started, runs = self._start_of_application("n2", off_at)
-        self.outcome.takeover_started_s = round(started - off_at, 2)
-        self.outcome.takeover_application_s = round(runs - started, 2)
+        total_s = bank.first_after(off + mirror_takeover.ON_ITS_WAY_S) - off
+        takeover = mirror_takeover.measured(self.lab, "n1", "n2", off_at, total_s)
+        self.outcome.takeover_s = round(takeover.total_s, 2)
+        self.outcome.takeover_suspicion_s = round(takeover.suspicion_s, 2)
+        self.outcome.takeover_application_s = round(takeover.started_s, 2)
+        self.outcome.takeover_own_s = round(takeover.own_s, 2)
         time.sleep(CALM_S)
-        self.say(f"   n2 committed its first transfer after {self.outcome.takeover_s:.2f} s: "
-                 f"{started - off_at:.2f} s until it started PostgreSQL, 2 s of them suspicion, "
-                 f"and {runs - started:.2f} s for that.")  # fmt: skip
+        self.say(f"   n2 committed its first transfer after {takeover.total_s:.2f} s:")
+        self.say(f"   {takeover.suspicion_s:.2f} s of suspicion, {takeover.started_s:.2f} s for PostgreSQL to start.")
 
     def _failback(self, bank: Bank) -> None:
         self.say("\n[bold]4. n1 comes back[/] and is brought up to date while the clients go on")
-        self.outcome.dirty_bytes = self.lab.status("n2")["figures"]["zones"] * ZONE_BYTES
+        self.outcome.dirty_bytes = self.lab.status("n2")["figures"]["zones"] * CHUNK_BYTES
         start = time.monotonic()
         self.lab.start("n1")
         sent = Sent(self.lab, "n2")
@@ -138,8 +143,8 @@ class Demonstration:
             self.lab.wait_pair()
         self.outcome.resync_bytes = sent.bytes
         gap_s = bank.longest_gap_s(start, time.monotonic())
-        self.say(f"   In sync after {time.monotonic() - start:.1f} s: {sent.bytes / 1e6:.1f} MB were sent, of zones of "
-                 f"{self.outcome.dirty_bytes / 1e6:.1f} MB. The clients' longest wait was {gap_s:.2f} s.")  # fmt: skip
+        self.say(f"   It was in sync after {time.monotonic() - start:.1f} s; {sent.bytes / 1e6:.1f} MB were sent.")
+        self.say(f"   The clients' longest wait was {gap_s:.2f} s.")
 
     def _swap(self, bank: Bank) -> None:
         self.say("\n[bold]5. The nodes change roles[/], the planned way (farmctl swap)")
@@ -148,36 +153,26 @@ class Demonstration:
         self.lab.wait("n1", role="PRIM", readiness="ready")
         bank.first_after(time.monotonic())
         self.lab.wait_pair()
-        self.outcome.swap_s = round(bank.longest_gap_s(start, time.monotonic()), 2)
-        given = self._told("n2", "PRIM -> SECOND", start_at)
-        started, runs = self._start_of_application("n1", start_at)
-        self.outcome.swap_given_s = round(given - start_at, 2)
-        self.outcome.swap_started_s = round(started - given, 2)
-        self.outcome.swap_application_s = round(runs - started, 2)
+        gap_s = bank.longest_gap_s(start, time.monotonic())
+        takeover = mirror_takeover.measured(self.lab, "n2", "n1", start_at, gap_s)
+        self.outcome.swap_s = round(gap_s, 2)
+        self.outcome.swap_application_s = round(takeover.ended_s + takeover.started_s, 2)
+        self.outcome.swap_own_s = round(takeover.own_s, 2)
         time.sleep(AFTERWARDS_S)
-        self.say(f"   n1 serves again; the clients' longest wait was {self.outcome.swap_s:.2f} s: PostgreSQL's end and "
-                 f"the hand-over {given - start_at:.2f} s, {started - given:.2f} s until n1 started it, "
-                 f"{runs - started:.2f} s for that.")  # fmt: skip
-
-    def _start_of_application(self, node: str, after_s: float) -> tuple[float, float]:
-        """When a node last started it, and when it ran (Unix time)."""
-        return self._told(node, "postgresql is started", after_s), self._told(node, "postgresql runs", after_s)
-
-    def _told(self, node: str, text: str, after_s: float) -> float:
-        """When a node told of this first after some time; LabError if it never did."""
-        for event in reversed(self.lab.status(node)["events"]):
-            if text in event["text"] and event["time"] >= after_s:
-                return float(event["time"])
-        raise LabError(f"{node} does not tell: {text}")
+        self.say(f"   n1 serves again; the clients' longest wait was {gap_s:.2f} s:")
+        self.say(f"   {takeover.ended_s:.2f} s for PostgreSQL to end, {takeover.started_s:.2f} s for it to start.")
 
     def _count(self, bank: Bank) -> None:
         self.outcome.committed = len(bank.committed)
         self.outcome.lost = len(bank.lost())
-        assert self.outcome.wrong is not None
         self.outcome.wrong += mirror_bank.faults(self.lab, ADDRESS)
         found = self.lab.farmctl("n1", "verify")
         if found.get("differing"):
             self.outcome.wrong.append(f"the nodes differ in {', '.join(found['differing'][:3])}")
+
+
+def _seconds(times_s: list[float]) -> str:
+    return ", ".join(f"{time_s:.2f} s" for time_s in times_s)
 
 
 class Pgbench:
@@ -241,65 +236,18 @@ class Sent:
             self.bytes = max(self.bytes, (status.get(part) or {}).get("sent_bytes", 0))
 
 
-def summary(outcome: Outcome) -> Table:
-    table = Table(title="\nWhat the clients saw", title_justify="left", show_header=False)
-    table.add_row("transfers committed, of them lost", f"{outcome.committed}, {outcome.lost}")
-    table.add_row("power off: until the first transfer on the other node", f"{outcome.takeover_s:.2f} s")
-    table.add_row("return: sent, size of the zones with changes",
-                  f"{outcome.resync_bytes / 1e6:.1f} MB, {outcome.dirty_bytes / 1e6:.1f} MB")  # fmt: skip
-    table.add_row("swap: longest wait of the clients", f"{outcome.swap_s:.2f} s")
-    return table
-
-
-def _look_around(lab: MirrorLab) -> str:
-    return (
-        f"\nThe lab stays up. Look around:\n"
-        f"  sudo ./lab/lab exec --name {lab.name} n1 $PWD/.venv/bin/farmctl status\n"
-        f"  sudo ./lab/lab exec --name {lab.name} lan psql -h {ADDRESS} -U postgres -c 'SELECT count(*) FROM ledger'\n"
-        f"and end it with: sudo ./lab/demo --mirror --down --name {lab.name}"
-    )
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser("demo --mirror", description="Watch a mirrored PostgreSQL lose a node.")
-    parser.add_argument("--name", default=f"demo-{os.getpid()}", help="the lab's name (default: one of its own)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object last")
-    parser.add_argument("--keep", action="store_true", help="leave the lab up and say how to look around")
-    parser.add_argument("--down", action="store_true", help="only end a lab that was kept")
-    return parser.parse_args()
-
-
 def main() -> int:
     """Runs the demonstration; the exit status."""
-    arguments = _arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the lab is taken down then, too
-    console = Console(stderr=arguments.json)
-    lab = MirrorLab(arguments.name, [example("postgresql")])
-    if arguments.down:
+    parser = showing.options("demo --mirror", "Watch a mirrored PostgreSQL lose a node.")
+    parser.add_argument("--down", action="store_true", help="only end a lab that was kept")
+    wanted = parser.parse_args()
+    lab = MirrorLab(wanted.name, [example("postgresql")])
+    if wanted.down:
         lab.down()
         return 0
-    console.print("Building a lab: n1 and n2 with a disk each, a router as witness, clients.", highlight=False)
-    try:
-        lab.up(start=False)
-        try:
-            outcome = Demonstration(lab, console).run()
-        finally:
-            if not arguments.keep:
-                lab.down()
-    except LabError as error:
-        console.print(f"demo: {error}", style="red", highlight=False)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    console.print(summary(outcome), highlight=False)
-    faults = outcome.faults()
-    for fault in faults:
-        console.print(f"The mirror misbehaved: {fault}.", style="bold red", highlight=False)
-    if arguments.keep:
-        console.print(_look_around(lab), highlight=False, markup=False)
-    if arguments.json:
-        print(json.dumps(asdict(outcome)))
-    return 1 if faults else 0
+    demonstration = Demonstration(lab, Console(stderr=wanted.json), Outcome())
+    demonstration.say("Building a lab: n1 and n2 with a disk each, a router as witness, clients.")
+    return demonstration.show(wanted, "mirror", start=False)
 
 
 if __name__ == "__main__":

@@ -51,6 +51,11 @@ def is_namespace_init(pid: int) -> bool:
     return len(numbers) > 1 and numbers[-1] == "1"
 
 
+def number_inside(pid: int) -> str:
+    """Its number in the innermost pid namespace that it is in; empty when it is gone."""
+    return status_field(pid, "NSpid").rpartition("\t")[2]
+
+
 def namespace_of(pid: int) -> str:
     """The pid namespace that a process is in; empty when it is gone."""
     try:

@@ -35,11 +35,11 @@ from rich.console import Console
 from rich.table import Table
 
 from lab import haproxy, machine, services
-from lab.errors import LabError
 from lab.haproxy import Asking
 from lab.machine import Machine
 from lab.measure import Measurement
 from lab.network import Lab
+from lab.showing import showing
 from lab.topology import ROUTER
 from lab.waiting import until
 
@@ -234,20 +234,13 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object; the rest goes to standard error")
     parser.add_argument("--asking", choices=get_args(Asking), help="only this way of asking")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the sites are taken down then, too
     console = Console(stderr=options.json)
     seen: list[Scene] = []
-    try:
-        with Sites(f"sites-{os.getpid()}") as sites:
-            for asking in [options.asking] if options.asking else get_args(Asking):
-                for scene in scenes(sites, asking):
-                    console.print(f"{scene.asking}: {scene.change} {scene.site} ...", highlight=False)
-                    seen.append(scene)
-    except LabError as error:
-        console.print(f"sites: {error}", style="red", highlight=False)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    with showing("sites", console), Sites(f"sites-{os.getpid()}") as sites:
+        for asking in [options.asking] if options.asking else get_args(Asking):
+            for scene in scenes(sites, asking):
+                console.print(f"{scene.asking}: {scene.change} {scene.site} ...", highlight=False)
+                seen.append(scene)
     console.print(table(seen), highlight=False)
     if options.json:
         print(json.dumps([asdict(scene) for scene in seen]))

@@ -6,11 +6,11 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
+from farmd import asked
 from farmd.core.supervisor_events import Wish as ServiceWish
 from farmd.errors import MachineError
-from farmd.health import checks, services
+from farmd.health import looked_after
 from farmd.kit.control_server import Lines
-from farmd.kit.events import KEPT
 from mirrord import status
 from mirrord.core.events import Promote, Resync, Start, Stop, Swap, Verify, Wish
 
@@ -33,11 +33,12 @@ class Answers:
             case "watch":
                 return self._daemon.watching.lines()
             case "events":
-                return {"events": self._daemon.events.newest(_last(request))}
+                return {"events": self._daemon.events.newest(asked.last(request))}
             case "checks":
-                return self._checks()
+                return looked_after(self._daemon.application.core, self._daemon.config, time.monotonic_ns())
             case "start" | "stop" | "restart" if "service" in request:
-                return self._of_service(ServiceWish(self._service(request), verb))
+                config = self._daemon.config
+                return self._of_service(asked.wish(request, config.services, f"mirror {config.mirror.name}"))
             case "start":
                 return self._wish(Start())
             case "stop":
@@ -66,28 +67,3 @@ class Answers:
     def _of_service(self, wish: ServiceWish) -> dict[str, Any]:
         self._daemon.application.wish(wish)
         return {"at": time.time()}
-
-    def _checks(self) -> dict[str, Any]:
-        now_ns = time.monotonic_ns()
-        config, supervisor = self._daemon.config, self._daemon.application.core
-        return {
-            "services": services(supervisor, config.services, now_ns),
-            "checks": checks(supervisor, config.services, config.checks, now_ns),
-        }
-
-    def _service(self, request: dict[str, Any]) -> str:
-        name, known = request["service"], self._daemon.config.services
-        for service in known:
-            if service.name == name and not service.managed:
-                raise MachineError(f"service {name} is only watched here (managed = false)")
-            if service.name == name:
-                return service.name
-        names = ", ".join(service.name for service in known if service.managed) or "none"
-        raise MachineError(f"mirror {self._daemon.config.mirror.name} has no service {name}; it has {names}")
-
-
-def _last(request: dict[str, Any]) -> int:
-    last = request.get("last", KEPT)
-    if type(last) is not int or last < 1:
-        raise MachineError("the number of events is a whole number, at least 1")
-    return last

@@ -15,8 +15,10 @@ from collections.abc import Callable
 from farmd.core import readiness
 from farmd.core.duties import Duties
 from farmd.core.events import Health as Supervised
+from farmd.core.life import State
 from farmd.core.supervisor import Supervisor
 from farmd.core.supervisor_events import Quit, Surroundings, Wish
+from farmd.core.watched import Watched
 from farmd.errors import MachineError
 from farmd.supervising import Supervising, duties
 from mirrord.config import Config
@@ -47,10 +49,8 @@ class Application:
         self._config = config
         self._on_event, self._on_remark, self._on_step = on_event, on_remark, on_step
         self._duties = _duties(config)
-        self._patience_s = max((service.start_timeout_s for service in config.services), default=0.0)
-        self._patient_until_s = 0.0
         self._passed: set[str] = set()
-        """Checks that have passed since the start."""
+        """Checks that have passed since their services were started."""
         self._told = Health(ready=False)
         self._runs = False
         self._around = _HERE
@@ -97,7 +97,6 @@ class Application:
         self._runs, self._around = True, _HERE
         self._passed.clear()
         self._told = Health(ready=False)
-        self._patient_until_s = time.monotonic() + self._patience_s
         self._task = asyncio.create_task(self._start())
 
     async def _start(self) -> None:
@@ -154,7 +153,8 @@ class Application:
 
     def _stepped(self) -> None:
         core = self.core
-        self._passed |= {check.name for check in core.checks.values() if check.passing}
+        known = {check.name for check in core.checks.values() if check.known}
+        self._passed = self._passed & known | {check.name for check in core.checks.values() if check.passing}
         health = Health(core.ready, core.failing, self._given_up(core))
         if self._runs and health != self._told:
             self._told = health
@@ -163,18 +163,23 @@ class Application:
 
     def _given_up(self, core: Supervisor) -> str:
         """Why the other node may do better: a service that is not restarted any more, or a check that nothing is done
-        about here (`on_failure = "release"`) and that is past the time of the start. Nothing, once it is to stop: what
-        fails then is meant to."""
+        about here (`on_failure = "release"`). Nothing, once it is to stop: what fails then is meant to."""
         if self._around is _LEFT:
             return ""
         for life in core.lives:
             if life.gave_up:
                 return readiness.stands(life)
         for check in core.checks.values():
-            due = check.name in self._passed or time.monotonic() >= self._patient_until_s
-            if check.failing and check.duty.reaction == "release" and due:
+            if check.failing and check.duty.reaction == "release" and self._had_its_time(check):
                 return readiness.fails(check)
         return ""
+
+    def _had_its_time(self, check: Watched) -> bool:
+        """Whether its services are started, and it has passed since or had all the time of a start to do so."""
+        about = [life for life in self.core.lives if life.name in check.duty.services]
+        started = all(life.state is State.RUNNING for life in about)
+        warm_by_ns = max((life.warm_by_ns for life in about), default=0)
+        return started and (check.name in self._passed or time.monotonic_ns() >= warm_by_ns)
 
 
 def _duties(config: Config) -> Duties:

@@ -111,6 +111,7 @@ class Daemon:
         self._stepping = False
         self._stopped = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
+        self._saving_again: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         """Takes part until asked to stop, and has stopped when it returns."""
@@ -263,6 +264,9 @@ class Daemon:
                 self.volume.replace(reason)
             case core_events.Store(state):
                 self._save(state)
+            case core_events.Forgo():
+                if self._saving_again is not None:
+                    self._saving_again.cancel()
             case StartApplication():
                 self.application.start()
             case StopApplication(force):
@@ -289,6 +293,6 @@ class Daemon:
         if error is None:
             self.step(Stored())
             return
+        self.remark(f"the state cannot be written: {error.strerror}")
+        self._saving_again = asyncio.get_running_loop().call_later(STORE_AGAIN_S, self._save, state)
         self.step(StoreRefused())
-        self.remark(f"the state cannot be written: {error.strerror}; trying again")
-        asyncio.get_running_loop().call_later(STORE_AGAIN_S, self._save, state)

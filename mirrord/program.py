@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import logging
-import os
-import sys
 import time
 from pathlib import Path
 
 from farmd import identity as machine
-from farmd.errors import FarmError, MachineError
+from farmd.kit import command
 from farmd.kit import log as logs
-from farmd.kit.lock import hold_farm_lock
 from farmd.kit.punctual import punctual
 from mirrord import identity, orders
+from mirrord.application import Application
 from mirrord.child import volume_lock
 from mirrord.config import Config, Node
 from mirrord.config_file import load_here
@@ -38,9 +35,7 @@ def serve(path: Path, config: Config, node: Node) -> None:
     mounts answer errors from then on; its application (Daemon.run), before a new volume takes the dead mounts away.
     """
     mirror = config.mirror
-    # Later than every earlier start's, also across a reboot, as long as the clock is not set back; and if it is, peers
-    # accept any number that is new to them.
-    incarnation = time.time_ns()
+    incarnation = machine.incarnation()
     with contextlib.ExitStack() as undo:
         store = Store(state_folder(mirror.name))
         undo.callback(store.close)
@@ -56,6 +51,18 @@ def serve(path: Path, config: Config, node: Node) -> None:
         log.info("node %s of mirror %s, data %s, address %s", node.name, mirror.name, state.condition, address.mode)
         with punctual():
             asyncio.run(_run(path, config, node, Core(settings, incarnation, state, time.monotonic_ns()), parts))
+
+
+def clear(config: Config) -> None:
+    """Ends what a mirrord that has died left: its volume, then its application. The covers stay, so nothing passes by
+    them until a mirrord takes part again. MachineError if something cannot be ended.
+    """
+    volume_lock(config.mirror.name).release()
+    asyncio.run(_clear(config))
+
+
+async def _clear(config: Config) -> None:
+    await Application(config, on_event=lambda _: None, on_remark=log.info, on_step=lambda: None).clear()
 
 
 async def _run(path: Path, config: Config, node: Node, core: Core, parts: Parts) -> None:
@@ -84,30 +91,19 @@ def _opening(config: Config, node: Node) -> orders.Open:
     )
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser("mirrord", description="One node of a mirror: two nodes, the same files on both.")
-    parser.add_argument("--config", type=Path, required=True, help="the mirror's TOML file")
-    parser.add_argument("--node", help="which of its nodes this is (default: the one with this machine's addresses)")
-    parser.add_argument("--log-level", choices=logs.LEVELS, default="info")
-    return parser.parse_args()
-
-
 def main() -> None:
     """The command `mirrord`."""
-    arguments = _arguments()
+    options = command.options("mirrord", "mirror", "One node of a mirror: two nodes, the same files on both.")
+    options.add_argument("--clear", action="store_true", help="only end what a mirrord that has died left running")
+    arguments = options.parse_args()
     logs.start(arguments.log_level)
-    try:
+    with command.in_sentences("mirrord"):
         config = load_here(arguments.config)
-        if os.geteuid() != 0:
-            raise MachineError("mirrord must run as root: it mounts over the replicated directories")
-        node = machine.find_node(config.nodes, arguments.node)
-        lock = hold_farm_lock(config.mirror.name)
-        try:
-            serve(arguments.config, config, node)
-        finally:
-            lock.release()
-    except FarmError as error:
-        sys.exit(f"mirrord: {error}")
+        with command.sole("mirrord", config.mirror.name, "mounts over the replicated directories"):
+            if arguments.clear:
+                clear(config)
+            else:
+                serve(arguments.config, config, machine.find_node(config.nodes, arguments.node))
 
 
 if __name__ == "__main__":

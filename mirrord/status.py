@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from farmd import __version__
-from farmd.health import checks, services
+from farmd.health import looked_after
 from mirrord.core.generations import NONE
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ def snapshot(daemon: Daemon) -> dict[str, Any]:
         "lease_s": config.timing.lease_s,
         "lease": "held" if core.lease_until_ns > now_ns else "fenced",
         "application": daemon.application.runs,
-        "services": services(daemon.application.core, config.services, now_ns),
-        "checks": checks(daemon.application.core, config.services, config.checks, now_ns),
+        **looked_after(daemon.application.core, config, now_ns),
         "diverged": daemon.seen.diverged,
         "clocks_apart_s": round(core.clocks_apart_ns / NS, 3),
         "takeovers": daemon.takeovers.all(),

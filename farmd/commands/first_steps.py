@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from farmd.commands.asking import Verbs
-from farmd.errors import MachineError
+from farmd.errors import ConfigError, MachineError
 
 if TYPE_CHECKING:
     from farmd.setup.draft import Draft
+    from farmd.setup.mirror_draft import MirrorDraft
 
 
 def add(verbs: Verbs) -> None:
@@ -22,8 +23,8 @@ def add(verbs: Verbs) -> None:
     setup.add_argument("--with-commands", action="store_true", help="for services that are commands or OCF agents: "
                        "they are children of farmd, so its unit gives up what restricts it")  # fmt: skip
     setup.add_argument("--dry-run", action="store_true", help="only say what would be done")
-    setup.add_argument("--remove", action="store_true", help="stop every farm here and undo it all")
-    keygen = verbs.verb("keygen", _keygen, "a new secret for a farm")
+    setup.add_argument("--remove", action="store_true", help="stop every farm and mirror here and undo it all")
+    keygen = verbs.verb("keygen", _keygen, "a new secret for a farm or mirror")
     keygen.add_argument("file", type=Path, nargs="?", help="where to, with mode 0600 (default: standard output)")
     keygen.add_argument("--force", action="store_true", help="replace a file that is there")
     _add_init(verbs)
@@ -34,12 +35,17 @@ def add(verbs: Verbs) -> None:
 
 def _add_init(verbs: Verbs) -> None:
     init = verbs.verb("init", _init, "write a first configuration, and a key; asks for what the flags do not say")
-    init.add_argument("--name", help="the farm's name (default: web)")
+    init.add_argument("--mirror", action="store_true", help="a mirror of two nodes instead of a farm")
+    init.add_argument("--name", help="its name (default: web; of a mirror: db)")
+    init.add_argument("--directory", action="append", metavar="FOLDER", help="mirror: what is replicated; "
+                      "once for each")  # fmt: skip
     init.add_argument("--vip", action="append", help="a virtual address; once for each")
     init.add_argument("--interface", help="where clients come in (default: that of the default route)")
     init.add_argument("--node", action="append", metavar="NAME=ADDR[,ADDR]", help="a node and its addresses, "
                       "one for each heartbeat network; once for each")  # fmt: skip
-    init.add_argument("--key", metavar="FILE", help="the farm's key, made if it is not there "
+    init.add_argument("--witness", action="append", metavar="ADDR", help="mirror: an address outside of it that "
+                      "answers pings (default: the router's; -: none)")  # fmt: skip
+    init.add_argument("--key", metavar="FILE", help="its key, made if it is not there "
                       "(default: /etc/farmd/NAME.key)")  # fmt: skip
     init.add_argument("--service", action="append", metavar="KIND=VALUE", help="such as unit=nginx.service")
     init.add_argument("--check", action="append", metavar="KIND=VALUE", help="such as http=http://127.0.0.1/")
@@ -91,10 +97,11 @@ def _keygen(arguments: argparse.Namespace) -> int:
 
 
 def _init(arguments: argparse.Namespace) -> int:
-    from farmd.setup import files, here
-    from farmd.setup.interview import Given, Interview
+    from farmd.setup import files, here, interview
 
-    given = Given(
+    if not arguments.mirror and (arguments.directory or arguments.witness):
+        raise ConfigError("init", "--directory and --witness are a mirror's; a farm has none (--mirror)")
+    given = interview.Given(
         arguments.name,
         _optional(arguments.vip),
         arguments.interface,
@@ -102,8 +109,11 @@ def _init(arguments: argparse.Namespace) -> int:
         _optional(arguments.node),
         _optional(arguments.service),
         _optional(arguments.check),
+        _optional(arguments.directory),
+        _optional(arguments.witness),
     )
-    draft = Interview(given, here.proposals(), _ask if sys.stdin.isatty() else None).draft()
+    draft_of = interview.mirror if arguments.mirror else interview.farm
+    draft = draft_of(given, here.proposals(), _ask if sys.stdin.isatty() else None)
     if arguments.output == "-":
         print(json.dumps({"ok": True, "text": draft.text()}) if arguments.json else draft.text(), end="")
         return 0
@@ -118,7 +128,7 @@ def _init(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _after_init(draft: Draft, path: Path) -> list[str]:
+def _after_init(draft: Draft | MirrorDraft, path: Path) -> list[str]:
     """What is left to do once the configuration is written."""
     from farmd import links
 
@@ -126,8 +136,8 @@ def _after_init(draft: Draft, path: Path) -> list[str]:
     others = [node.name for node in draft.nodes if own.isdisjoint(node.addresses)]
     copies = [f"{shlex.join(['scp', '-p', str(path), draft.key])} {name}:{path.parent}/" for name in others]
     check = shlex.join(["farmctl", "check-config", "--here", str(path)])
-    start = f"systemctl enable --now farmd@{draft.name} farm-health"
-    return [*copies, f"{check}    # on every node", f"{start}    # on every node"]
+    start = f"systemctl enable --now {draft.unit} farm-health"
+    return [*copies, f"{check}    # on every node", f"{start}    # on every node", *draft.at_last]
 
 
 def _optional(values: list[str] | None) -> tuple[str, ...] | None:

@@ -61,6 +61,6 @@ def _save(path: Path, file: Path) -> None:
     status = next(feed.statuses(path))
     page = frame.render(status, WIDTH, HEIGHT, Look(), frame.Moment(time.time(), keys=False))
     try:
-        file.write_text(picture.svg(page, WIDTH, f"farmctl top --farm {path.stem}"))
+        file.write_text(picture.svg(page, WIDTH, f"farmctl top --{status.get('kind', 'farm')} {path.stem}"))
     except OSError as error:
         raise MachineError(f"{file} cannot be written: {error.strerror}") from None

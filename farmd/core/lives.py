@@ -97,7 +97,8 @@ class Lives:
         for life in self:
             if not self.wanted(life):
                 if life.state in (State.RUNNING, State.WARMING):
-                    self.release(now_ns, life, "farmd ends" if life.wanted else "stop asked for", planned=True)
+                    why = "this node serves no more" if life.wanted else "stop asked for"
+                    self.release(now_ns, life, why, planned=True)
                 elif life.state is State.STOPPED and not life.looked:
                     self.release(now_ns, life, "", planned=False)  # it may run
             if life.state is State.RELEASING and self._may_end(now_ns, life, around, ready=ready):

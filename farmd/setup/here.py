@@ -19,25 +19,26 @@ _UNIT_FOLDERS = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd
 
 def proposals() -> Proposals:
     """Looked up anew at each call."""
-    interface = default_interface()
+    interface, router = _default_route()
     unit = _web_server()
     return Proposals(
         interface=interface,
+        router=router,
         node=_node(interface),
         service=f"unit={unit}" if unit else "",
         check="http=http://127.0.0.1/" if unit else "",
     )
 
 
-def default_interface() -> str:
-    """The interface of the default route, IPv4 before IPv6; empty if there is none."""
+def _default_route() -> tuple[str, str]:
+    """The interface of the default route and its gateway, IPv4 before IPv6; empty what there is not."""
     with IPRoute() as ip:
         for family in (socket.AF_INET, socket.AF_INET6):
             for route in ip.get_default_routes(family=family):
                 index = route.get_attr("RTA_OIF")
                 if index is not None:
-                    return socket.if_indextoname(index)
-    return ""
+                    return socket.if_indextoname(index), route.get_attr("RTA_GATEWAY") or ""
+    return "", ""
 
 
 def _node(interface: str) -> str:

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 from farmd.errors import ConfigError, MachineError
-from farmd.setup.draft import CHECK_KINDS, Draft, NodeDraft, Watched
+from farmd.setup.draft import Draft
+from farmd.setup.mirror_draft import MirrorDraft
+from farmd.setup.tables import CHECK_KINDS, NodeDraft, Watched
 
 T = TypeVar("T")
+D = TypeVar("D", Draft, MirrorDraft)
 
 Ask = Callable[[str], str]
 """Shows a question and returns the answer, a line."""
 
 _END = ("", "-")
 
-_PLACEHOLDER = Draft("web", ("198.18.0.1",), "eth0", "/etc/farmd/web.key", (NodeDraft("n1", ("198.18.0.2",)),))
-"""Stands for what is not known yet while an answer is checked; the addresses are nobody's (RFC 2544)."""
+_ONE = NodeDraft("n1", ("198.18.0.2",))
+_FARM = Draft("web", ("198.18.0.1",), "eth0", "/etc/farmd/web.key", (_ONE,))
+_OTHER = NodeDraft("n2", ("198.18.0.3",))
+_MIRROR = MirrorDraft("db", ("/srv/db",), (), "", (), "/etc/farmd/db.key", (_ONE, _OTHER))
+"""These stand for what is not known yet while an answer is checked; the addresses are nobody's (RFC 2544)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,10 @@ class Given:
     nodes: tuple[str, ...] | None = None
     services: tuple[str, ...] | None = None
     checks: tuple[str, ...] | None = None
+    directories: tuple[str, ...] | None = None
+    """A mirror's; a farm has none."""
+    witness: tuple[str, ...] | None = None
+    """A mirror's, likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,8 @@ class Proposals:
 
     interface: str
     """The one of the default route."""
+    router: str
+    """Its gateway."""
     node: str
     """NAME=ADDR of this machine."""
     service: str
@@ -49,42 +60,72 @@ class Proposals:
     """Whether it answers."""
 
 
-class Interview:
+def farm(given: Given, here: Proposals, ask: Ask | None) -> Draft:
+    """A farm's. ask: None where nobody can be asked. Raises ConfigError for a wrong flag, MachineError when a needed
+    one is missing and nobody can be asked.
+    """
+    needed = {"--vip": given.vips, "--node": given.nodes, "--interface": given.interface or here.interface}
+    asked = _Interview(_FARM, _if_needed(ask, needed))
+    asked.one("name", given.name, "Name of the farm", "web", str)
+    asked.one("interface", given.interface, "Interface that clients come in by", here.interface, str)
+    asked.one("vips", given.vips, "Virtual addresses that clients will use, with commas between", "", _listed)
+    asked.many("nodes", given.nodes, NodeDraft.parse, "Node {}, NAME=ADDRESS", here.node, least=1)
+    _ask_the_rest(asked, given, "farm", here.service, here.check)
+    return asked.draft
+
+
+def mirror(given: Given, here: Proposals, ask: Ask | None) -> MirrorDraft:
+    """A mirror's, likewise."""
+    needed = {"--directory": given.directories, "--node": given.nodes}
+    asked = _Interview(_MIRROR, _if_needed(ask, needed))
+    asked.one("name", given.name, "Name of the mirror", "db", str)
+    asked.one("directories", given.directories, "Folders to replicate, with commas between", "", _listed)
+    asked.one("interface", given.interface, "Interface that clients come in by", here.interface, str)
+    question = "Virtual addresses that clients will use, with commas between (empty: none)"
+    asked.one("vips", given.vips, question, "", _listed)
+    asked.many("nodes", given.nodes, NodeDraft.parse, "Node {}, NAME=ADDRESS", here.node, least=2, most=2)
+    question = "Witness, an address outside of the mirror that answers pings (- for none)"
+    witness = None if given.witness is None else _listed(",".join(given.witness))
+    asked.one("witness", witness, question, here.router, _listed)
+    _ask_the_rest(asked, given, "mirror", "", "")
+    asked.draft.check()
+    return asked.draft
+
+
+def _ask_the_rest(asked: _Interview[D], given: Given, kind: str, service: str, check: str) -> None:
+    key = f"/etc/farmd/{asked.draft.name}.key"
+    asked.one("key", given.key, f"File with the {kind}'s key, made if it is not there", key, os.path.abspath)
+    asked.many("services", given.services, Watched.service, "Service {}, unit=NAME or ocf=AGENT", service)
+    kinds = ", ".join(CHECK_KINDS)
+    asked.many("checks", given.checks, Watched.check, f"Check {{}}, KIND=VALUE, one of {kinds}", check)
+
+
+def _if_needed(ask: Ask | None, needed: dict[str, Any]) -> Ask | None:
+    """Who says all that is needed is not asked about the rest."""
+    missing = [flag for flag, value in needed.items() if not value]
+    if missing and ask is None:
+        raise MachineError(f"there is no terminal to ask on; init needs {' and '.join(missing)}")
+    return ask if missing else None
+
+
+class _Interview(Generic[D]):
     """One run of init."""
 
-    def __init__(self, given: Given, proposals: Proposals, ask: Ask | None) -> None:
-        """ask: None where nobody can be asked."""
-        self._given = given
-        self._proposals = proposals
-        self._missing = _missing(given, proposals)
-        self._ask = ask if self._missing else None  # who says all that is needed is not asked about the rest
-        self._draft = _PLACEHOLDER
+    def __init__(self, draft: D, ask: Ask | None) -> None:
+        """ask: None where nobody is to be asked; then proposals count."""
+        self.draft: D = draft
+        self._ask = ask
 
-    def draft(self) -> Draft:
-        """Raises ConfigError for a wrong flag, MachineError when a needed one is missing and nobody can be asked."""
-        if self._missing and self._ask is None:
-            raise MachineError(f"there is no terminal to ask on; init needs {' and '.join(self._missing)}")
-        given, here = self._given, self._proposals
-        self._one("name", given.name, "Name of the farm", "web", str)
-        self._one("interface", given.interface, "Interface that clients come in by", here.interface, str)
-        self._one("vips", given.vips, "Virtual addresses that clients will use, with commas between", "", _addresses)
-        self._many("nodes", given.nodes, NodeDraft.parse, "Node {}, NAME=ADDRESS", here.node, least=1)
-        key = f"/etc/farmd/{self._draft.name}.key"
-        self._one("key", given.key, "File with the farm's key, made if it is not there", key, os.path.abspath)
-        self._many("services", given.services, Watched.service, "Service {}, unit=NAME or ocf=AGENT", here.service)
-        kinds = ", ".join(CHECK_KINDS)
-        self._many("checks", given.checks, Watched.check, f"Check {{}}, KIND=VALUE, one of {kinds}", here.check)
-        return self._draft
-
-    def _one(self, part: str, given: object, question: str, proposal: str, parse: Callable[[str], object]) -> None:
+    def one(self, part: str, given: object, question: str, proposal: str, parse: Callable[[str], object]) -> None:
+        """A part that is one answer."""
         if given is not None:
-            self._draft = self._draft.with_answer(**{part: given})
+            self.draft = self.draft.with_answer(**{part: given})
         elif self._ask is None:
-            self._draft = self._draft.with_answer(**{part: parse(proposal)})
+            self.draft = self.draft.with_answer(**{part: parse(proposal)})
         else:
             self._answer(part, parse, _prompt(question, proposal), proposal)
 
-    def _many(
+    def many(
         self,
         part: str,
         given: tuple[str, ...] | None,
@@ -92,14 +133,14 @@ class Interview:
         question: str,
         proposal: str,
         least: int = 0,
+        most: int | None = None,
     ) -> None:
-        """Any number of answers, from `least` up; what is proposed is the first of them."""
+        """From `least` to `most` answers; what is proposed is the first of them."""
         if given is not None or self._ask is None:
-            self._draft = self._draft.with_answer(**{part: tuple(map(parse, given or ()))})
+            self.draft = self.draft.with_answer(**{part: tuple(map(parse, given or ()))})
             return
         found: tuple[object, ...] = ()
-        self._draft = dataclasses.replace(self._draft, **{part: found})  # type: ignore[arg-type]
-        while True:
+        while most is None or len(found) < most:
             offered = "" if found else proposal
             end = "" if len(found) < least else " (- for none)" if offered else " (empty: no more)"
 
@@ -118,7 +159,7 @@ class Interview:
         while True:
             try:
                 answer = parse(self._ask(complaint + prompt).strip() or proposal)
-                self._draft = self._draft.with_answer(**{part: answer})
+                self.draft = self.draft.with_answer(**{part: answer})
                 return answer
             except ConfigError as error:
                 complaint = f"  {error.sentence}\n"
@@ -128,10 +169,6 @@ def _prompt(question: str, proposal: str) -> str:
     return f"{question} [{proposal}]: " if proposal else f"{question}: "
 
 
-def _missing(given: Given, proposals: Proposals) -> list[str]:
-    needed = {"--vip": given.vips, "--node": given.nodes, "--interface": given.interface or proposals.interface}
-    return [flag for flag, value in needed.items() if not value]
-
-
-def _addresses(text: str) -> tuple[str, ...]:
-    return tuple(address.strip() for address in text.split(","))
+def _listed(text: str) -> tuple[str, ...]:
+    """What is between commas; nothing for the answer that means so."""
+    return () if text in _END else tuple(part.strip() for part in text.split(","))

@@ -117,7 +117,7 @@ class Contained:
     async def kill(self) -> None:
         """Kills all of it. Failure if something is left, or if nothing is known of it."""
         if self._group is None:
-            raise Failure("its processes are not known: this machine has no cgroup v2 that farmd may write to")
+            raise Failure("its processes are not known: this machine has no cgroup v2 to write to")
         self._group.kill()
         try:
             async with asyncio.timeout(_KILL_WITHIN_S):

@@ -76,5 +76,5 @@ async def _failing(action: Awaitable[None], verb: str, timeout_s: float) -> str:
         return f"it did not {verb} within {timeout_s:g} s" if limit.expired() else described(error)
     except Exception:
         log.exception("an action of a service")
-        return "farmd itself failed; its log says why"
+        return "the attendant itself failed; the log says why"
     return ""

@@ -67,7 +67,7 @@ def _check_commands(key: str, service: Service) -> None:
             _check_command(f"{key}.{field}", getattr(service, field))
     if not service.status and os.geteuid() == 0 and cgroup.own() is None:
         raise ConfigError(
-            f"{key}.status", "is needed here: without a cgroup v2 to write to, farmd cannot tell whether it lives"
+            f"{key}.status", "is needed here: without a cgroup v2 to write to, nobody can tell whether it lives"
         )
 
 

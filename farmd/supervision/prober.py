@@ -77,4 +77,4 @@ class Prober:
             return False, f"{probe.late} within {self._timeout_s:g} s" if limit.expired() else described(error)
         except Exception:
             log.exception("check %s", self.name)
-            return False, "farmd itself failed; its log says why"
+            return False, "the attendant itself failed; the log says why"

@@ -49,7 +49,7 @@ class Program:
             prober = Prober(
                 service.name, service.interval_s, service.status_timeout_s, phases[service.name], self._report
             )
-            what = application(service, containment, prober.wake)
+            what = application(service, containment, prober.wake, outlives=assignment.outlive)
             self._keepers[service.name] = Keeper(service, what)
             self._probers[service.name], self._looks[service.name] = prober, what
         for check in assignment.checks:

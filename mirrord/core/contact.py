@@ -4,7 +4,8 @@ Two nodes in sync that part must not both go on without knowing. What can be kno
 the peer has heard (`confirmed_ns`, see farmd.core.evidence). So:
 
 - A node may act on the peer's silence only if the peer's last word confirmed a fresh one of ours. Else the peer may
-  have gone on without us before it fell silent: it did not hear us, or we stood still.
+  have gone on without us before it fell silent: it did not hear us, or we stood still. Nor may one that stood still
+  since that word.
 - A node that hears a peer which does not hear it may be replaced from `confirmed_ns` + D on: its lease ends then. If
   that peer serves already it cannot learn that it should not: who knows of both gives way at once.
 - With a witness, silence alone allows nothing: the witness must have answered after the suspicion time was over.
@@ -31,6 +32,8 @@ class Contact:
         self.witness_ns = NEVER
         """When the newest probe was sent that the witness has answered."""
         self.clocks_apart_ns = 0
+        self.awake_ns = now_ns
+        """Since when we have not stood still for so long that the peer may have gone on without us."""
 
     @property
     def peer(self) -> Peer[Word]:
@@ -53,7 +56,12 @@ class Contact:
 
     def heard_to_the_end(self) -> bool:
         """Whether the peer, when it spoke last, had heard us shortly before: it cannot have gone on without us then."""
-        return self.peer.heard_ns - self.peer.confirmed_ns <= self.settings.excluded_ns
+        awake = self.peer.arrived_ns > self.awake_ns
+        return awake and self.peer.heard_ns - self.peer.confirmed_ns <= self.settings.excluded_ns
+
+    def hears(self, now_ns: int) -> bool:
+        """Whether the peer has heard us so lately that it cannot have gone on without us by now."""
+        return not self.peer.deaf and now_ns - self.peer.confirmed_ns <= self.settings.excluded_ns
 
     def confirmed_since(self, since_ns: int) -> bool:
         """Whether the peer's newest word was said after it heard one that we sent since then."""

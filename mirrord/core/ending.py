@@ -7,7 +7,8 @@
     store         served = no, and then it is said: the peer compares the number, stores served = yes, and serves
 
 A crash before the store: both are in sync, this node served last and leads again once they hear each other. A crash
-after: neither served last; whichever leads has everything.
+after: neither served last; whichever leads has everything. So `served` only decides between two of which each may
+lead, and a disk that refuses it does not keep the other node from serving.
 """
 
 from __future__ import annotations
@@ -132,4 +133,4 @@ def _hand_over(core: Core) -> None:
             core.become(stored_ns, Role.SECOND, f"hands over to {core.peer_name}")
             core.handed, core.fresh = number, True
 
-    core.machine.store(replace(core.state, served=False), then)
+    core.machine.store(replace(core.state, served=False), then, dispensable=True)

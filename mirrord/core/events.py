@@ -69,7 +69,8 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class StoreRefused:
-    """The disk does not take the state of the last Store; it is tried again until it does, and then Stored."""
+    """The disk does not take the state of the last Store; it is tried again until it does, and then Stored. Unless the
+    answer is Forgo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +194,11 @@ class Store:
 
 
 @dataclass(frozen=True, slots=True)
+class Forgo:
+    """The state that the disk has just refused is not to be tried again. Either it is there or the one before."""
+
+
+@dataclass(frozen=True, slots=True)
 class StartApplication:
     """The directories are mounted and the address is here: start it, keep it running, tell its Health."""
 
@@ -236,6 +242,7 @@ Action = (
     | Command
     | ReplaceVolume
     | Store
+    | Forgo
     | StartApplication
     | StopApplication
     | ProbeWitness

@@ -41,7 +41,7 @@ def _with_peer(core: Core, now_ns: int, word: Word) -> None:
     part = core.verdict(word).part
     if word.role in SERVING:
         core.handed = None
-    if _is_handed_over(core, word):
+    if core.contact.hears(now_ns) and _is_handed_over(core, word):
         _take_over_in_peace(core, now_ns, word)
     elif part is Part.FOLLOW and core.state.may_serve and (word.asks or word.role is Role.ALONE):
         obey(core)
@@ -138,7 +138,9 @@ def _is_handed_over(core: Core, word: Word) -> bool:
 def _take_over_in_peace(core: Core, now_ns: int, word: Word) -> None:
     """The peer has ended serving and stored that. If both have the same last number, both have the same.
 
-    A crash before it is stored: neither served last, both have everything. A crash after: this node served last.
+    A crash before it is stored: neither served last, both have everything. A crash after: this node served last. If
+    the disk refuses it, both have everything all the same. But its word must be a new one, then as well: once it does
+    not hear us it may go on alone.
     """
     volume = core.machine.volume
     if not volume.idle:
@@ -152,11 +154,15 @@ def _take_over_in_peace(core: Core, now_ns: int, word: Word) -> None:
     else:
 
         def then(stored_ns: int) -> None:
-            if core.role is Role.SECOND:
-                core.become(stored_ns, Role.PRIM, f"{core.peer_name} hands over")
-                core.fresh = True
+            if core.role is not Role.SECOND:
+                return
+            if not core.contact.hears(stored_ns):
+                core.become(stored_ns, Role.WAIT, f"{core.peer_name} has stopped hearing this node")
+                return
+            core.become(stored_ns, Role.PRIM, f"{core.peer_name} hands over")
+            core.fresh = True
 
-        core.machine.store(replace(core.state, served=True), then)
+        core.machine.store(replace(core.state, served=True), then, dispensable=True)
 
 
 def _still_handing(core: Core, now_ns: int, word: Word | None) -> bool:

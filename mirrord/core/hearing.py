@@ -63,7 +63,7 @@ def take(core: Core, now_ns: int, event: Event) -> None:
         case Stored():
             machine.stored(now_ns)
         case StoreRefused():
-            machine.refused = True
+            machine.store_refused(now_ns)
         case ApplicationStopped():
             machine.application_stopped()
         case Health():
@@ -84,8 +84,10 @@ def _tick(core: Core, now_ns: int) -> None:
         lost_ns = elapsed_ns - core.settings.heartbeat_ns
         core.evidence.forgive(lost_ns, now_ns)
         core.machine.volume.alive_ns += lost_ns
-    if core.role is Role.PRIM and elapsed_ns > core.settings.excluded_ns:
-        core.fence(f"this node stood still for {elapsed_ns // MS} ms")
+    if elapsed_ns > core.settings.excluded_ns:
+        core.contact.awake_ns = now_ns
+        if core.role is Role.PRIM:
+            core.fence(f"this node stood still for {elapsed_ns // MS} ms")
     if core.role in (Role.PRIM, Role.SECOND) and core.contact.in_doubt(now_ns):
         core.machine.out.append(ProbeWitness())
 

@@ -10,6 +10,7 @@ from mirrord.core.events import (
     AddressDown,
     AddressUp,
     Command,
+    Forgo,
     Health,
     Lease,
     Note,
@@ -42,6 +43,7 @@ class Machine:
         self.refused = False
         """The disk has refused to take that."""
         self._then: Callable[[int], None] | None = None
+        self._dispensable = False
         self.volume = Volume(now_ns)
         self.replacing = False
         """The volume was found to hang, and has not ended yet."""
@@ -58,10 +60,11 @@ class Machine:
 
     # -- disk ----------------------------------------------------------------------------------------------------------
 
-    def store(self, state: State, then: Callable[[int], None]) -> None:
-        """Writes the state; `then` is called once it is durable, and not before."""
+    def store(self, state: State, then: Callable[[int], None], *, dispensable: bool = False) -> None:
+        """Writes the state; `then` is called once it is durable, and not before. Dispensable: or once the disk has
+        refused it, for nothing that is promised depends on it."""
         assert self.writing is None
-        self.writing, self.refused, self._then = state, False, then
+        self.writing, self.refused, self._then, self._dispensable = state, False, then, dispensable
         self.out.append(Store(state))
 
     def stored(self, now_ns: int) -> None:
@@ -69,6 +72,15 @@ class Machine:
         assert self._then is not None
         self.state, self.writing = self.writing, None
         self._then(now_ns)
+
+    def store_refused(self, now_ns: int) -> None:
+        assert self.writing is not None
+        assert self._then is not None
+        self.refused = True
+        if self._dispensable:
+            self.writing = None
+            self.out.append(Forgo())
+            self._then(now_ns)
 
     @property
     def yields(self) -> bool:

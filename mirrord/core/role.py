@@ -218,7 +218,7 @@ class Core:
         """Begins a generation, and serves in it once it is on disk.
 
         A crash before it is there: as before. A crash after: this node goes on alone when it is back, at once, and the
-        peer finds itself behind.
+        peer finds itself behind. If the peer of one that follows is heard again before it is there, it waits.
         """
         other = self.contact.peer.state
         newest = other.state.generation.number if other is not None else 0
@@ -226,9 +226,13 @@ class Core:
 
         def then(stored_ns: int) -> None:
             # Who waits, goes on as one that has been alone, unless the peer serves by now (waiting.py).
-            if self.role is before and before is not Role.WAIT:
-                self.machine.volume.alone = False  # not yet in this generation
-                self.become(stored_ns, Role.ALONE, why)
+            if self.role is not before or before is Role.WAIT:
+                return
+            if before is Role.SECOND and self.contact.word(stored_ns) is not None:
+                self.become(stored_ns, Role.WAIT, f"{self.peer_name} is heard again")
+                return
+            self.machine.volume.alone = False  # not yet in this generation
+            self.become(stored_ns, Role.ALONE, why)
 
         self.machine.store(self.state.alone(self.settings.node, newest), then)
 

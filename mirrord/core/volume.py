@@ -83,7 +83,8 @@ class Volume:
         return self.stream is not None and self.stream not in self.orders
 
     def silent(self, now_ns: int, limit_ns: int) -> bool:
-        return self.mounted and now_ns - self.alive_ns > limit_ns
+        """Whether it hangs. One that follows would let the peer wait for ever: the kernel takes what is sent to it."""
+        return self.opened is not None and now_ns - self.alive_ns > limit_ns
 
     def ordered(self, order: Order) -> None:
         self.orders.append(order)

@@ -73,12 +73,17 @@ def _try_again(core: Core, now_ns: int) -> None:
 
 
 def _by_itself(core: Core, now_ns: int) -> None:
-    """What was alone goes on, once a peer that lives would have been heard. All else waits for one."""
+    """What was alone goes on, once a peer that lives would have been heard. All else waits for one; so does who has
+    heard that the peer serves with data that counts."""
     contact = core.contact
     soon = core.started_ns + HEARTBEATS_TO_CONTACT * core.settings.heartbeat_ns
     unheard = contact.silent(now_ns) or (contact.peer.candidate is None and now_ns >= soon)
     if core.state.condition is Condition.ALONE and unheard:
-        core.become(now_ns, Role.ALONE, f"{core.peer_name} is not heard, and is outdated")
+        last = contact.peer.state
+        if last is not None and last.role in SERVING and core.verdict(last).part is Part.FOLLOW:
+            core.obstacle = f"{core.peer_name} is not heard, and served when it was: promote one of the two"
+        else:
+            core.become(now_ns, Role.ALONE, f"{core.peer_name} is not heard, and is outdated")
     elif core.state.condition is Condition.BLANK:
         core.obstacle = "no data has been part of this mirror yet, and the peer is not heard"
     elif core.since_ns == core.started_ns or contact.peer.heard_ns > core.since_ns:
@@ -95,7 +100,10 @@ def _with_peer(core: Core, now_ns: int, word: Word) -> None:
         case Part.NEITHER:
             core.obstacle = verdict.why
         case Part.LEAD if core.state.condition is Condition.ALONE and not core.contact.threatens(now_ns):
-            core.become(now_ns, Role.ALONE, f"{core.peer_name} is outdated")
+            if word.serves:
+                core.obstacle = f"{core.peer_name} is about to end serving with older data"
+            else:
+                core.become(now_ns, Role.ALONE, f"{core.peer_name} is outdated")
         case Part.LEAD if mismatch or not core.able:
             core.asks_since_ns = None
             core.obstacle = mismatch or "this node cannot serve, and the peer has older data"

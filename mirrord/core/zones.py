@@ -29,6 +29,15 @@ needs 10 ms for a mark slows a stream of 1,000 MB/s by less than a sixth even if
 MOVED_AT = (1 << CHUNK_NUMBER_BITS) - 1 << CHUNK_BITS
 """The offset, behind every file's end, of the zone that says: a folder among these inodes has got another name."""
 
+GROUP_AT = (1 << CHUNK_NUMBER_BITS) - 2 << CHUNK_BITS
+"""The offset of the zone that stands for its whole group, whatever is in the files: for what reaches further than is
+worth saying zone by zone."""
+
+RANGE_ZONES_MAX = 1 << 10
+"""What changes more zones than this at once, 4 GiB or more of a file, marks its group as a whole: to find and mark a
+million zones would hold up everybody else for seconds, and to compare the group takes no longer than to send what a
+crash in between may have left of that change."""
+
 Zone = int
 
 
@@ -38,9 +47,10 @@ def zone(inode: int, offset: int = 0) -> Zone:
 
 
 def of_range(inode: int, offset: int, size: int) -> Iterable[Zone]:
-    """The zones of `size` bytes from `offset` on; the first one for none."""
+    """The zones of `size` bytes from `offset` on; the first one for none. Of too many, the one of their group."""
     first = zone(inode, offset)
-    return range(first, first + ((offset & CHUNK_BYTES - 1) + max(size, 1) - 1 >> CHUNK_BITS) + 1)
+    count = ((offset & CHUNK_BYTES - 1) + max(size, 1) - 1 >> CHUNK_BITS) + 1
+    return range(first, first + count) if count <= RANGE_ZONES_MAX else (zone(inode, GROUP_AT),)
 
 
 def group_of(at: Zone) -> int:
@@ -49,6 +59,9 @@ def group_of(at: Zone) -> int:
 
 def chunk_of(at: Zone) -> int:
     return at & (1 << CHUNK_NUMBER_BITS) - 1
+
+
+_WHOLE = GROUP_AT >> CHUNK_BITS
 
 
 @dataclass(slots=True)
@@ -71,7 +84,9 @@ class ZoneSet:
         return 1 if self.everything else len(self.single) + len(self.groups)
 
     def add(self, at: Zone) -> None:
-        if at not in self:
+        if chunk_of(at) == _WHOLE:
+            self.mark_groups((group_of(at),))
+        elif at not in self:
             self.single.add(at)
             if len(self.single) > ZONES_MAX:
                 self._coarsen()

@@ -59,9 +59,9 @@ class Recording:
             self.ledger.read([line])
 
 
-def missing(lab: MirrorLab, ledger: Ledger, node: str, durable: bool = False) -> list[str]:
+def missing(lab: MirrorLab, ledger: Ledger, node: str, durable: bool = False, *, directory: str = DATA) -> list[str]:
     """What a node does not have of what was promised."""
-    return ledger.check(lab.path(node, DATA), durable)
+    return ledger.check(lab.path(node, directory), durable)
 
 
 def differences(lab: MirrorLab, directory: str = DATA) -> str:
@@ -89,6 +89,12 @@ def wait_equal(lab: MirrorLab, directory: str = DATA) -> None:
 
 def restore(lab: MirrorLab) -> str:
     """A pair in sync, whatever was done to it; the node that serves."""
+    mend(lab)
+    return lab.wait_pair()
+
+
+def mend(lab: MirrorLab) -> None:
+    """All networks, both nodes and what should run on them, whatever was done to them; they need not agree yet."""
     lab.heal()
     for node in NODES:
         if not lab.powered(node):
@@ -97,7 +103,6 @@ def restore(lab: MirrorLab) -> str:
             lab.start(node)
         lab.thaw_all(node)
         lab.signal_volume(node, SIGCONT)
-    return lab.wait_pair()
 
 
 def other(node: str) -> str:

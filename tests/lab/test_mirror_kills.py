@@ -7,15 +7,24 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator
-from signal import SIGKILL
+from collections.abc import Iterator
 
 import pytest
 
-from lab.mirror import NODES, MirrorLab, plain
-from lab.processes import status_field
-from lab.waiting import until
-from tests.lab.mirrors import Recording, missing, other, restore, wait_equal
+from lab.mirror import MirrorLab, plain
+from tests.lab.mirror_faults import (
+    Fault,
+    freeze_mirrord,
+    freeze_node,
+    freeze_volume,
+    kill_mirrord,
+    kill_processes,
+    kill_volume,
+    power_off,
+    thaw,
+    wait_served,
+)
+from tests.lab.mirrors import Recording, mend, missing, other, restore, wait_equal
 from tests.lab.test_topology import name
 from tests.posix.ledger import Ledger
 
@@ -32,34 +41,21 @@ def lab() -> Iterator[MirrorLab]:
         yield built
 
 
-def power_off(lab: MirrorLab, node: str) -> None:
-    lab.kill(node)
+def kill_application(lab: MirrorLab, node: str) -> None:
+    """Those that write, in the middle of their calls."""
+    kill_processes(lab, node, b"tests.posix.recorder")
 
 
-def kill_mirrord(lab: MirrorLab, node: str) -> None:
-    lab.crash(node)
-
-
-def kill_volume(lab: MirrorLab, node: str) -> None:
-    lab.signal_volume(node, SIGKILL)
-
-
-def freeze_node(lab: MirrorLab, node: str) -> None:
-    lab.freeze_all(node)
-
-
-def freeze_mirrord(lab: MirrorLab, node: str) -> None:
-    lab.freeze(node)
-
-
-FAULTS: list[Callable[[MirrorLab, str], None]] = [power_off, kill_mirrord, kill_volume, freeze_node, freeze_mirrord]
+FAULTS: list[Fault] = [power_off, kill_mirrord, kill_volume, freeze_node, freeze_mirrord, freeze_volume]
 SIDES = ("serving", "following")
+HAND = [(fault, side) for side in SIDES for fault in FAULTS] + [(kill_application, "serving")]
+AGAIN = [power_off, kill_mirrord, kill_volume]
+"""What may happen to the one that comes back, before it is in sync or soon after."""
 
 
-def one_kill(lab: MirrorLab, ledger: Ledger, dice: random.Random, number: int) -> str:
+def one_kill(lab: MirrorLab, ledger: Ledger, dice: random.Random, fault: Fault, side: str) -> str:
     """Break one side under load, let the other serve, mend it; what was done, in words."""
     serving = restore(lab)
-    fault, side = FAULTS[number % len(FAULTS)], SIDES[number // len(FAULTS) % 2]
     victim = serving if side == "serving" else other(serving)
     done = f"{fault.__name__} of {victim}, {side}"
     with Recording(lab, ledger, serving) as recording:
@@ -72,42 +68,24 @@ def one_kill(lab: MirrorLab, ledger: Ledger, dice: random.Random, number: int) -
     assert missing(lab, ledger, serves) == [], f"{done}: on {serves}"
     with Recording(lab, ledger, serves) as recording:
         recording.wait_more(200, WITHIN_S)
+        mend(lab)
+        if dice.random() < 0.3:
+            recording.wait_more(dice.randrange(1, 500), WITHIN_S)
+            again = dice.choice(AGAIN)
+            again(lab, other(serves))
+            done += f", and {again.__name__} when it came back"
         restore(lab)
         recording.wait_more(200, WITHIN_S)
     assert missing(lab, ledger, restore(lab)) == [], f"{done}, mended"
     return done
 
 
-def wait_served(lab: MirrorLab, victim: str) -> str:
-    """Wait until a node serves that may be written to; which one. A frozen one is not asked: it cannot know."""
-    frozen = lab.powered(victim) and any(stopped(pid) for pid in lab.pids(victim))
-    asked = [other(victim)] if frozen else list(NODES)
-    seen: list[str] = []
-
-    def served() -> bool:
-        nonlocal seen
-        states = {node: lab.status(node) for node in asked if lab.powered(node)}
-        ready = {node for node, state in states.items() if state.get("readiness") == "ready"}
-        seen = [node for node in ready if states[node]["role"] in ("PRIM", "ALONE")]
-        return len(seen) == 1
-
-    until(served, f"a node to serve after {victim} failed", WITHIN_S, interval_s=0.02)
-    return seen[0]
-
-
-def thaw(lab: MirrorLab, node: str) -> None:
-    if lab.powered(node):
-        lab.thaw_all(node)
-
-
-def stopped(pid: int) -> bool:
-    return status_field(pid, "State").startswith("T")
-
-
 def test_nothing_that_was_acknowledged_is_ever_missing(lab: MirrorLab) -> None:
     ledger, dice = Ledger(), random.Random(SEED)
+    hand: list[tuple[Fault, str]] = []
     for number in range(KILLS):
-        done = one_kill(lab, ledger, dice, number)
+        hand = hand or dice.sample(HAND, len(HAND))
+        done = one_kill(lab, ledger, dice, *hand.pop())
         if number % 4 == 3 or number == KILLS - 1:
             wait_equal(lab)
         print(f"{number + 1}: {done}; {ledger.acknowledged} acknowledged", flush=True)

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from lab.mirror import MirrorLab, plain
 from tests.lab.mirrors import DATA, wait_equal
 from tests.lab.test_topology import name
-from tests.posix import workloads
+from tests.posix import regress, workloads
 
 pytestmark = pytest.mark.needs_root
 
@@ -37,6 +39,14 @@ def lab(built: MirrorLab) -> Iterator[MirrorLab]:
     yield built
     assert built.wait_pair() == "n1"
     wait_equal(built)
+
+
+@pytest.fixture
+def readable() -> Iterator[Path]:
+    """A folder that any user may read; pytest's own are root's."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
 
 
 def exercise(lab: MirrorLab, folder: str, seed: int, operations: int, processes: int) -> list[str]:
@@ -80,3 +90,11 @@ def test_git_clones_and_collects_a_repository(lab: MirrorLab) -> None:
 def test_cpythons_own_tests_pass(lab: MirrorLab) -> None:
     tests = workloads.CPYTHON_LONG if LONG else workloads.CPYTHON_SHORT
     run(lab, workloads.cpython(DATA, tests), timeout_s=1800)
+
+
+@pytest.mark.skipif(regress.source() is None, reason="POSTGRESQL_SOURCE names no source (tests/posix/regress.py)")
+def test_postgresqls_own_regression_run_passes(lab: MirrorLab, readable: Path) -> None:
+    source = regress.source()
+    assert source is not None
+    regress.prepare(source, readable)
+    run(lab, regress.commands(source, readable, f"{DATA}/regress"), timeout_s=1800)

@@ -104,6 +104,27 @@ def test_a_nodes_orphans_are_buried(lab: Lab) -> None:
     until(lambda: lab.exec("n1", "sh", "-c", zombies, check=False).stdout == "0\n", "the orphan's burial")
 
 
+def test_what_a_service_leaves_behind_is_not_taken_for_it(lab: Lab) -> None:
+    there = lab.machine("n1")
+    there.start_service("some", ["sh", "-c", "setsid sleep 60 & wait"], lab.state.log("n1"))
+    until(lambda: there.service("some") is not None, "the service")
+    running = there.service("some")
+    assert running is not None
+    until(lambda: len(marked_in("n1", lab)) == 2, "its child")
+    machine.signal_service(running, signal.SIGKILL, wait_s=5)
+    left = marked_in("n1", lab)
+    assert len(left) == 1
+    assert there.service("some") is None
+    os.kill(left[0], signal.SIGKILL)
+
+
+def marked_in(node: str, lab: Lab) -> list[int]:
+    """The processes of a node's services, and what these have started."""
+    namespace = processes.namespace_of(lab.machine(node).pid)
+    found = [process.pid for process in processes.marked(machine.SERVICE_MARK)]
+    return [pid for pid in found if processes.namespace_of(pid) == namespace]
+
+
 def test_the_switch_floods_what_it_never_learnt_and_learns_what_it_hears(lab: Lab) -> None:
     """Whoever knows an address that nobody has sent from yet can reach everybody with it."""
     unknown = "02:00:00:00:12:34"

@@ -141,6 +141,7 @@ def test_a_crash_in_the_middle_repeats_little(primary: Primary, secondary: Node)
     while link.sent_bytes < 9 * MIB:
         assert link.resync is not None
         link.resync.work(1_000_000)
+        link.threads.run_one()
         while link.carry_out() or link.answer():
             pass
         primary.node.run_posted()

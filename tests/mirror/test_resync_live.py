@@ -1,19 +1,31 @@
-"""Resyncs of random trees, changed on both sides, under live changes, cut off at random moments and begun again."""
+"""Resyncs of random trees, changed on both sides, under live changes, cut off at random moments and begun again.
+
+`python -m tests.mirror.test_resync_live FIRST END` runs these seeds and prints those that fail.
+"""
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import random
+import sys
+import tempfile
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.mirror.resyncing import Link, Node, Primary, differences
+from mirrord.volume.journal.checkpoint import INTERVAL_S
+from tests.mirror.kernel import EXCHANGE
+from tests.mirror.resyncing import Clock, Link, Node, Primary, differences, disk
 
 SEEDS = range(int(os.environ.get("RESYNC_SEEDS", "12")))
-NAMES = ["a", "b", "c", "d"]
+NAMES = ["a", "b", "c", "d", "e"]
+NOREPLACE, WHITEOUT = 1, 4
+OPEN_MAX = 3
+NS = 1_000_000_000
 
 
 class Applications:
@@ -22,52 +34,117 @@ class Applications:
     def __init__(self, primary: Primary, chance: random.Random) -> None:
         self.primary = primary
         self.chance = chance
+        self._open: list[int] = []
 
     def act(self) -> None:
         operations: list[Callable[[], None]] = [
-            self._write, self._write, self._create, self._create, self._mkdir, self._rename, self._rename,
-            self._remove, self._truncate, self._link, self._chmod, self._punch, self._symlink,
+            self._write, self._write, self._create, self._create, self._mkdir, self._mkdir, self._rename, self._rename,
+            self._remove, self._remove, self._truncate, self._link, self._link, self._chmod, self._chown, self._stamp,
+            self._allocate, self._make, self._attribute, self._hold, self._write_to_held, self._release, self._unnamed,
         ]  # fmt: skip
         with suppress(OSError):
             self.chance.choice(operations)()
-        if self.chance.random() < 0.05:
+        if self.chance.random() < 0.1:
+            self.primary.shrink(self.chance)
+        if self.chance.random() < 0.02:
             self.primary.forget_all()
+        if self.chance.random() < 0.1:
+            self.primary.settle_times()
 
     def _path(self) -> str:
-        return "/".join(self.chance.choice(NAMES) for _ in range(self.chance.randint(1, 3)))
+        """Something that is there, mostly."""
+        above, folders, files = self.chance.choice(self._folders())
+        return os.path.join(above, self.chance.choice(sorted(folders + files) or NAMES))
+
+    def _file(self) -> str:
+        above, _, files = self.chance.choice([found for found in self._folders() if found[2]] or [("", [], NAMES)])
+        return os.path.join(above, self.chance.choice(sorted(files)))
+
+    def _place(self) -> str:
+        """A name in a folder that is there; it may be taken."""
+        above, _, _ = self.chance.choice(self._folders())
+        return os.path.join(above, self.chance.choice(NAMES))
+
+    def _folders(self) -> list[tuple[str, list[str], list[str]]]:
+        root = self.primary.node.tree_path
+        found = [(os.path.relpath(above, root), folders, files) for above, folders, files in os.walk(root)]
+        return sorted((above.removeprefix("."), folders, files) for above, folders, files in found)
 
     def _content(self) -> bytes:
         return self.chance.randbytes(self.chance.choice([1, 5000, 70_000, 300_000]))
 
+    def _offset(self) -> int:
+        return self.chance.choice([0, 1000, 65_536, 4_194_300, 9_000_000])
+
+    def _size(self) -> int:
+        return self.chance.choice([0, 100, 70_000, 5_000_000])
+
     def _write(self) -> None:
-        self.primary.write(self._path(), self._content(), self.chance.choice([0, 1000, 65_536, 4_194_300, 9_000_000]))
+        self.primary.write(self._file(), self._content(), self._offset())
 
     def _create(self) -> None:
-        self.primary.create(self._path(), self._content())
+        self.primary.create(self._place(), self._content())
 
     def _mkdir(self) -> None:
-        self.primary.mkdir(self._path())
+        self.primary.mkdir(self._place())
 
     def _rename(self) -> None:
-        self.primary.rename(self._path(), self._path(), self.chance.choice([0, 0, 2]))
+        self.primary.rename(self._path(), self.chance.choice([self._place, self._path])(), self.chance.choice([0, 0, 0, EXCHANGE, EXCHANGE, NOREPLACE]))
 
     def _remove(self) -> None:
         self.primary.remove(self._path())
 
     def _truncate(self) -> None:
-        self.primary.truncate(self._path(), self.chance.choice([0, 100, 70_000, 5_000_000]))
+        self.primary.truncate(self._file(), self._size())
 
     def _link(self) -> None:
-        self.primary.link_to(self._path(), self._path())
+        self.primary.link_to(self._file(), self._place())
 
     def _chmod(self) -> None:
-        self.primary.chmod(self._path(), self.chance.randrange(0o1000))
+        self.primary.chmod(self._path(), self.chance.randrange(0o10000))
 
-    def _punch(self) -> None:
-        self.primary.punch(self._path(), 65_536, 200_000)
+    def _chown(self) -> None:
+        self.primary.chown(self._path(), self.chance.randrange(3), self.chance.randrange(3))
 
-    def _symlink(self) -> None:
-        self.primary.make(self._path(), 0o120777, b"somewhere")
+    def _stamp(self) -> None:
+        self.primary.stamp(self._path(), self.chance.choice([1, 2]) * NS)
+
+    def _allocate(self) -> None:
+        keep_size, punch, zero = 1, 2, 16
+        mode = self.chance.choice([0, keep_size, keep_size | punch, zero])
+        self.primary.allocate(self._file(), mode, self._offset(), 200_000)
+
+    def _make(self) -> None:
+        mode = self.chance.choice([0o120777, 0o010644, 0o020600, 0o140600])
+        self.primary.make(self._place(), mode, self.chance.choice([b"here", b"there"]), self.chance.choice([259, 261]))
+
+    def _attribute(self) -> None:
+        if self.chance.random() < 0.3:
+            self.primary.removexattr(self._path(), b"user.note")
+        else:
+            self.primary.setxattr(self._path(), b"user.note", self._content()[:2000])
+
+    def _hold(self) -> None:
+        self._keep(self.primary.open(self._file()))
+
+    def _write_to_held(self) -> None:
+        if self._open:
+            self.primary.write_to(self.chance.choice(self._open), self._content(), self._offset())
+
+    def _release(self) -> None:
+        if self._open:
+            self.primary.release(self._open.pop(self.chance.randrange(len(self._open))))
+
+    def _unnamed(self) -> None:
+        node = self.primary.open_unnamed(self._place().rpartition("/")[0])
+        self._keep(node)
+        self.primary.write_to(node, self._content(), self._offset())
+        self.primary.name_it(node, self._place())
+
+    def _keep(self, node: int) -> None:
+        self._open.append(node)
+        if len(self._open) > OPEN_MAX:
+            self.primary.release(self._open.pop(0))
 
 
 def act_alone(node: Node, chance: random.Random, count: int) -> None:
@@ -75,19 +152,20 @@ def act_alone(node: Node, chance: random.Random, count: int) -> None:
     applications = Applications(primary, chance)
     for _ in range(count):
         applications.act()
-        primary.tree.trim()
     primary.close()
 
 
-def one_life(primary: Primary, secondary: Node, chance: random.Random, *, keep: bool) -> bool:
+def one_life(primary: Primary, secondary: Node, applications: Applications, *, keep: bool) -> bool:
     """A link that carries live changes, and is cut off maybe; whether it got in sync."""
-    applications = Applications(primary, chance)
-    link = Link(primary, secondary, keep=keep)
+    chance, clock = applications.chance, Clock()
+    link = Link(primary, secondary, keep=keep, clock=clock)
     try:
-        for _ in range(chance.choice([30, 300, 3000])):
+        for _ in range(chance.choice([40, 400, 4000])):
             link.step(chance)
             if chance.random() < 0.15:
                 applications.act()
+            if chance.random() < 0.01:
+                clock.now_ns += INTERVAL_S * NS  # a checkpoint is due
             if link.in_sync:
                 break
         else:
@@ -96,34 +174,58 @@ def one_life(primary: Primary, secondary: Node, chance: random.Random, *, keep: 
             link.run()
         for _ in range(20):
             applications.act()
-        primary.settle_times()
-        while link.carry_out():
-            pass
-        assert not link.failures
+            link.step(chance)
+        link.settle()
         return True
     finally:
         link.close()
 
 
+def many_lives(folder: Path, seed: int) -> None:
+    """Two nodes, each of which serves twice."""
+    chance = random.Random(seed)
+    with disk(folder / "disk") as trees:
+        nodes = [Node(trees / name, folder / name) for name in ("a", "b")]
+        for life in range(4):
+            for node in nodes:
+                act_alone(node, chance, chance.choice([0, 5, 60]))
+            primary = Primary(nodes[0])
+            applications = Applications(primary, chance)
+            keep = chance.random() < 0.3
+            try:
+                while not one_life(primary, nodes[1], applications, keep=keep):
+                    for _ in range(chance.choice([0, 10])):
+                        applications.act()
+                    if chance.random() < 0.3:
+                        nodes[1].restart()
+                found = differences(primary, nodes[1])
+                assert found == [], f"seed {seed}, life {life}: {found}"
+            finally:
+                primary.close()
+            nodes.reverse()
+            if chance.random() < 0.3:
+                nodes[0].restart()
+        for node in nodes:
+            node.journal.close()
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_equal_in_the_end_whatever_happened(tmp_path: Path, seed: int) -> None:
-    chance = random.Random(seed)
-    nodes = [Node(tmp_path / "a"), Node(tmp_path / "b")]
-    for life in range(4):
-        for node in nodes:
-            act_alone(node, chance, chance.choice([0, 5, 60]))
-        primary = Primary(nodes[0])
-        keep = chance.random() < 0.3
-        while not one_life(primary, nodes[1], chance, keep=keep):
-            act = Applications(primary, chance)
-            for _ in range(chance.choice([0, 10])):
-                act.act()
-            if chance.random() < 0.3:
-                nodes[1].restart()
-        assert differences(primary, nodes[1]) == [], f"seed {seed}, life {life}"
-        primary.close()
-        nodes.reverse()
-        if chance.random() < 0.3:
-            nodes[0].restart()
-    for node in nodes:
-        node.journal.close()
+    many_lives(tmp_path, seed)
+
+
+def main(first: int, end: int) -> None:
+    for seed in range(first, end):
+        with tempfile.TemporaryDirectory(dir="/dev/shm", ignore_cleanup_errors=True) as folder:
+            try:
+                many_lives(Path(folder), seed)
+            except Exception:
+                print(f"seed {seed} fails:", flush=True)
+                traceback.print_exc()
+    print(f"seeds {first} to {end} done", flush=True)
+
+
+if __name__ == "__main__":
+    os.umask(0)
+    faulthandler.dump_traceback_later(60, repeat=True)
+    main(*map(int, sys.argv[1:3]))

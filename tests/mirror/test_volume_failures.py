@@ -12,17 +12,18 @@ from pathlib import Path
 import pytest
 
 from lab.waiting import until
+from mirrord.compare import differences, listing
 from mirrord.orders import (
     Cut,
     GoAlone,
-    InSync,
     LocalFault,
     Serve,
     Unlinked,
     Withdraw,
 )
 from tests.mirror.volumes import Pair, VolumeProcess, change_places, equal, files, pair
-from tests.mirror.writing import Writer, has_everything, small_disk
+from tests.mirror.writing import Recorder, Writer, has_everything, small_disk
+from tests.posix.ledger import Ledger
 
 pytestmark = pytest.mark.needs_root
 
@@ -148,34 +149,58 @@ def test_a_full_disk_of_our_own_is_the_applications_error_and_makes_no_differenc
 
 
 def test_many_kills_at_random_moments(tmp_path: Path) -> None:
-    """VOLUME_KILLS=200 for the long form."""
-    kills = int(os.environ.get("VOLUME_KILLS", "6"))
-    chance = random.Random(kills)
+    """Either one is killed or stops for a while. VOLUME_KILLS=200 for the long form, VOLUME_SEED for another one."""
+    kills, seed = int(os.environ.get("VOLUME_KILLS", "8")), int(os.environ.get("VOLUME_SEED", "1"))
+    chance, ledger = random.Random(seed), Ledger()
     with pair(tmp_path) as both:
         both.alone()
         both.link()
         for generation in range(2, 2 + kills):
-            writer = Writer(both.first.data / "file")
-            until(lambda: writer.acknowledged > chance.randrange(1, 2000), "some writes", 20)  # noqa: B023
-            victim = chance.choice([both.first, both.second])
-            victim.kill()
-            survivor = both.second if victim is both.first else both.first
-            survivor.wait(Unlinked, len(survivor.reports) - 1)
-            if victim is both.first:
-                acknowledged = writer.end()
-                survivor.obey(Cut())
-                survivor.obey(Serve())
-                survivor.obey(GoAlone())
-                change_places(both)
+            recorder = Recorder(both.first.data, ledger)
+            recorder.goes_on(chance.randrange(1, 1000))
+            hurt = chance.choice([signal.SIGKILL, signal.SIGSTOP])
+            done = f"{generation}: {hurt.name}"
+            if chance.random() < 0.5:
+                lose_the_first(both, hurt)
+                recorder.end()
             else:
-                survivor.obey(GoAlone())
-                writer.goes_on()
-                acknowledged = writer.end()
-            assert has_everything(both.first.data / "file", acknowledged), f"generation {generation}"
-            both.second = both.start(victim.opening.node)
+                lose_the_second(both, hurt)
+                recorder.goes_on(100)
+                recorder.end()
+            assert ledger.check(both.first.data) == [], done
+            both.second = both.start(3 - both.first.opening.node)
             both.link(generation)
-            until(equal(both.first.data, both.second.data), "both to be equal")
-            assert both.first.wait(InSync)
+            until(equal(both.first.data, both.second.data), f"{done}: both to be equal")
+        until(lambda: differences(listing(both.first.data), listing(both.second.data)) == [], "equal metadata")
+    print(f"{kills} kills, {ledger.acknowledged} operations acknowledged")
+
+
+def lose_the_first(both: Pair, hurt: signal.Signals) -> None:
+    """The second one takes over; one that only stopped finds out when it goes on, and can promise nothing any more."""
+    lost, seen = both.first, len(both.second.reports)
+    lost.process.send_signal(hurt)
+    if hurt is signal.SIGKILL:
+        both.second.wait(Unlinked, seen)
+    for order in (Cut(), Serve(), GoAlone()):
+        both.second.obey(order)
+    change_places(both)
+    if hurt is signal.SIGSTOP:
+        lost.process.send_signal(signal.SIGCONT)
+        lost.wait(Unlinked)
+        lost.obey(Withdraw(force=True))
+    lost.kill()
+
+
+def lose_the_second(both: Pair, hurt: signal.Signals) -> None:
+    """The first one goes on alone."""
+    seen = len(both.first.reports)
+    both.second.process.send_signal(hurt)
+    if hurt is signal.SIGKILL:
+        both.first.wait(Unlinked, seen)
+    else:
+        both.first.obey(Cut())
+    both.first.obey(GoAlone())
+    both.second.kill()
 
 
 def test_what_is_held_has_changed_nothing(both: Pair) -> None:

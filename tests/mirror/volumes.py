@@ -73,7 +73,7 @@ class VolumeProcess:
         assert not self.done[number].failure, f"{order}: {self.done[number].failure}"
         return self.done[number]
 
-    def wait(self, kind: type[T], since: int = 0) -> T:
+    def wait(self, kind: type[T], since: int = 0, within_s: float = WAIT_S) -> T:
         """The first report of a kind, among those from a place on."""
         found: list[T] = []
 
@@ -81,7 +81,7 @@ class VolumeProcess:
             found.extend(each for each in self.reports[since:] if isinstance(each, kind))
             return bool(found)
 
-        until(lambda: has_come() or self.ended, f"{kind.__name__} of node {self.opening.node}", WAIT_S)
+        until(lambda: has_come() or self.ended, f"{kind.__name__} of node {self.opening.node}", within_s)
         if self.ended:
             self._listener.join()
             has_come()
@@ -172,14 +172,16 @@ class Pair:
         self.first.obey(Serve())
         self.first.obey(GoAlone())
 
-    def link(self, generation: int = 1, resync: Literal["journal", "everything"] = "journal") -> None:
+    def link(
+        self, generation: int = 1, resync: Literal["journal", "everything"] = "journal", within_s: float = WAIT_S
+    ) -> None:
         """The second one follows the first one, until both say that they are in sync."""
         here, there = len(self.first.reports), len(self.second.reports)
         self.second.obey(Follow([generation, 1]))
         self.first.obey(Lead([generation, 1], resync))
         self.first.wait(Linked, here)
-        self.first.wait(InSync, here)
-        self.second.wait(InSync, there)
+        self.first.wait(InSync, here, within_s)
+        self.second.wait(InSync, there, within_s)
 
     def close(self) -> None:
         for volume in self._keep:

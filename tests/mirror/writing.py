@@ -8,6 +8,9 @@ import threading
 from pathlib import Path
 
 from lab.waiting import until
+from tests.posix.ledger import Ledger
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Writer:
@@ -47,6 +50,32 @@ for number in range(10**9):
         assert self._process.stdout is not None
         self._process.stdout.close()
         return self.acknowledged
+
+
+class Recorder:
+    """Processes that write, append, rename, unlink and sync in a directory (tests/posix/recorder.py); the ledger knows
+    what they were promised."""
+
+    def __init__(self, directory: Path, ledger: Ledger) -> None:
+        self.ledger = ledger
+        command = [sys.executable, "-m", "tests.posix.recorder", str(directory), "--seconds=600", "--workers=2"]
+        self._process = subprocess.Popen([*command, f"--first={ledger.last + 1}"], stdout=subprocess.PIPE, cwd=ROOT)
+        assert self._process.stdout is not None
+        self._reader = threading.Thread(target=ledger.read, args=[self._process.stdout])
+        self._reader.start()
+
+    def goes_on(self, operations: int) -> None:
+        """Until so many more operations were acknowledged."""
+        wanted = self.ledger.acknowledged + operations
+        until(lambda: self.ledger.acknowledged >= wanted, f"{operations} more acknowledged operations", 20)
+
+    def end(self) -> None:
+        """In the middle of whatever they do."""
+        self._process.terminate()
+        self._process.wait()
+        self._reader.join()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
 
 def has_everything(path: Path, acknowledged: int) -> bool:

@@ -11,7 +11,8 @@ from farmd import config_rules
 from farmd.config import Config
 from farmd.errors import ConfigError
 from farmd.kit import toml
-from farmd.setup.draft import CHECK_KINDS, SERVICE_KINDS, Draft, NodeDraft, Watched
+from farmd.setup.draft import Draft
+from farmd.setup.tables import CHECK_KINDS, SERVICE_KINDS, NodeDraft, Watched
 
 texts = st.text(st.characters(), max_size=12)  # surrogates, too: the command line of a process may hold any byte
 RIGHT_VALUES = {
@@ -58,7 +59,12 @@ def test_a_draft_is_refused_or_says_what_it_was_told(draft: Draft) -> None:
     except ConfigError:
         return
     keys: list[object] = []
-    config = toml.read(tomllib.loads(draft.text()), Config, {bytes: lambda value, key: keys.append(value) or b"any"})
+
+    def key_of(value: object, _: str) -> bytes:
+        keys.append(value)
+        return b"any"
+
+    config = toml.read(tomllib.loads(draft.text()), Config, {bytes: key_of})
     config_rules.check(config)
     assert (config.farm.name, config.farm.interface, keys) == (draft.name, draft.interface, [f"@{draft.key}"])
     assert [node.name for node in config.nodes] == [node.name for node in draft.nodes]

@@ -16,6 +16,7 @@ from mirrord.core.events import (
     Broadcast,
     Command,
     Event,
+    Forgo,
     Note,
     Promote,
     Resync,
@@ -28,6 +29,7 @@ from mirrord.core.events import (
 )
 from mirrord.core.standing import Word
 from mirrord.orders import Cover, Follow, GoAlone, Lead, Order
+from tests.scenarios.play import Play, number
 from tests.sim.mirror import Mirror
 from tests.sim.mirror_faults import Faults
 from tests.sim.mirror_invariants import Invariants, at_rest
@@ -53,6 +55,8 @@ class WatchedMirror(Mirror):
             case Store(state):
                 served = ", served last" if state.served else ""
                 self.tell(node, f"> stores {state.generation} {state.condition}{served}")
+            case Forgo():
+                self.tell(node, "goes on without: the disk refuses it")
             case AddressUp() | AddressDown():
                 self.tell(node, f"> address {'up' if isinstance(action, AddressUp) else 'down'}")
             case StartApplication():
@@ -92,20 +96,12 @@ def in_words(order: Order) -> str:
             return f"{type(order).__name__.lower()}{force}"
 
 
-class Stage:
+class Stage(Play):
     """One mirror, and the words that move it."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.mirror: WatchedMirror
-        self.lines: list[str] = []
-
-    def play(self, commands: str) -> str:
-        """Carries out commands, one a line, and returns what was seen; "ok" if that is nothing."""
-        self.lines = []
-        for command in commands.splitlines():
-            verb, *words = command.split()
-            getattr(self, f"_do_{verb.replace('-', '_')}")(*words)
-        return "\n".join(self.lines) or "ok"
 
     def _tell(self, node: Node, text: str) -> None:
         self.lines.append(f"{self.mirror.now / MS:8.1f}  n{node.id}  {text}")
@@ -158,6 +154,15 @@ class Stage:
         assert volume is not None
         volume.fail("the disk is full")
 
+    def _do_refuse_states(self, *nodes: str) -> None:
+        """The disks of these nodes take no state any more."""
+        for node in nodes:
+            self.mirror.nodes[number(node)].refuses_until = 1 << 62
+
+    def _do_take_states(self, *nodes: str) -> None:
+        for node in nodes:
+            self.mirror.nodes[number(node)].refuses_until = 0
+
     def _do_break_application(self, node: str) -> None:
         self.mirror.fall_ill(number(node))
 
@@ -205,12 +210,6 @@ class Stage:
     def _do_run(self, ms: str) -> None:
         self.mirror.run_for(float(ms))
 
-    def _do_quietly_run(self, ms: str) -> None:
-        """What happens meanwhile is not told again in every story."""
-        seen = len(self.lines)
-        self._do_run(ms)
-        del self.lines[seen:]
-
     def _do_status(self) -> None:
         self.lines.append("node  role    ready      data      generation  in sync  address  writes missing")
         for node in self.mirror.nodes.values():
@@ -226,7 +225,3 @@ class Stage:
         synced = "yes" if core.in_sync else "no"
         reason = f"  ({core.reason})" if core.reason else ""
         return f"{core.role:6}  {core.readiness:9}  {disk}  {synced:7}  {address:7}  {missing}{reason}"
-
-
-def number(name: str) -> int:
-    return int(name.removeprefix("n"))

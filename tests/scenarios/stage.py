@@ -8,6 +8,7 @@ from farmd.core import buckets
 from farmd.core.events import Action, Broadcast, Command, Lease, Leave, NodeState, Note
 from farmd.core.news import in_words
 from farmd.core.settings import MS
+from tests.scenarios.play import Play, number
 from tests.sim.cluster import Cluster
 from tests.sim.faults import Faults
 from tests.sim.invariants import ExactlyOne, epochs_rise, outsiders_are_silent
@@ -44,21 +45,12 @@ class WatchedCluster(Cluster):
         super()._execute(node, action)
 
 
-class Stage:
+class Stage(Play):
     """One farm, and the words that move it. I1 to I3 are watched all the time."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.cluster: WatchedCluster
-        self.lines: list[str] = []
-        self._orders_at = 1
-
-    def play(self, commands: str) -> str:
-        """Carries out commands, one a line, and returns what was seen; "ok" if that is nothing."""
-        self.lines = []
-        for command in commands.splitlines():
-            verb, *words = command.split()
-            getattr(self, f"_do_{verb.replace('-', '_')}")(*words)
-        return "\n".join(self.lines) or "ok"
 
     def _tell(self, node: Node, text: str) -> None:
         self.lines.append(f"{self.cluster.now / MS:8.1f}  n{node.id}  {text}")
@@ -178,10 +170,6 @@ class Stage:
         left_ms = (node.lease_until - self.cluster.local(node)) / MS
         lease = f"{left_ms:.0f} ms" if left_ms > 0 else "ended"
         return f"{frozen:8}  {epoch:4}  {owns:4}  {self.cluster.open_now(node).bit_count():4}  {drains:6}  {lease}"
-
-
-def number(name: str) -> int:
-    return int(name.removeprefix("n"))
 
 
 def names(ids: frozenset[int]) -> str:

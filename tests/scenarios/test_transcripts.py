@@ -12,9 +12,14 @@ from pathlib import Path
 import pytest
 
 from tests.scenarios import pair, stage, workshop
+from tests.scenarios.play import Play
 
 FOLDER = Path(__file__).parent
-STAGES = {FOLDER: stage.Stage, FOLDER / "supervisor": workshop.Stage, FOLDER / "mirror": pair.Stage}
+STAGES: dict[Path, type[Play]] = {
+    FOLDER: stage.Stage,
+    FOLDER / "supervisor": workshop.Stage,
+    FOLDER / "mirror": pair.Stage,
+}
 TRANSCRIPTS = sorted(FOLDER.rglob("*.txt"))
 BLOCK = re.compile(r"^(?P<commands>(?:[^#\n].*\n)+?)----\n(?P<seen>(?:.+\n)*)", re.MULTILINE)
 

@@ -32,6 +32,7 @@ from farmd.core.supervisor_events import (
     Surroundings,
     Wish,
 )
+from tests.scenarios.play import Play
 
 PROBE_MS = 5
 START_MS = 100
@@ -70,12 +71,12 @@ class Machine:
     """Counts farmd's starts; what an earlier one has under way is lost."""
 
 
-class Stage:
+class Stage(Play):
     """Machines with the same services and checks."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.now_ns = 0
-        self.lines: list[str] = []
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._order = count()
         self._services: list[ServiceDuty] = []
@@ -83,14 +84,6 @@ class Stage:
         self._intervals_ms: dict[str, int] = {}
         self._times: dict[str, int] = {}
         self.machines: dict[str, Machine] = {}
-
-    def play(self, commands: str) -> str:
-        """Carries out commands, one a line, and returns what was seen; "ok" if that is nothing."""
-        self.lines = []
-        for command in commands.splitlines():
-            verb, *words = command.split()
-            getattr(self, f"_do_{verb.replace('-', '_')}")(*words)
-        return "\n".join(self.lines) or "ok"
 
     # -- what there is -------------------------------------------------------------------------------------------------
 
@@ -242,12 +235,6 @@ class Stage:
     def _next_ns(self) -> int:
         timers = [machine.deadline_ns for machine in self.machines.values()]
         return min([*timers, *(at_ns for at_ns, _, _ in self._queue[:1])])
-
-    def _do_quietly_run(self, ms: str) -> None:
-        """What happens meanwhile is not told again in every story."""
-        seen = len(self.lines)
-        self._do_run(ms)
-        del self.lines[seen:]
 
     def _do_status(self) -> None:
         for machine in self.machines.values():

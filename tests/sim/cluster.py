@@ -6,8 +6,6 @@ and goes on by itself while the daemon above it is frozen.
 
 from __future__ import annotations
 
-import heapq
-import random
 from collections.abc import Callable
 
 from farmd.core import buckets
@@ -30,9 +28,10 @@ from farmd.core.events import (
 )
 from farmd.core.membership import Membership
 from farmd.core.settings import MS, Settings
-from farmd.core.view import Epoch
+from farmd.core.view import BUCKETS, Epoch
 from tests.sim.faults import Faults
 from tests.sim.node import HEALTHY, Node, mask
+from tests.sim.timeline import Timeline
 
 SOCKET_MESSAGES = 200
 """What a socket holds for a frozen daemon; later messages are lost, as in the kernel."""
@@ -44,14 +43,13 @@ HANDOVER_LEASE_NS = 10_000 * MS
 """How long a filter goes on passing old flows while its daemon replaces itself."""
 
 
-class Cluster:
-    """The farm under test. Every check is called after every step that changed a node."""
+class Cluster(Timeline[Node]):
+    """The farm under test."""
 
     def __init__(self, size: int, seed: int, faults: Faults | None = None, **settings: object) -> None:
+        super().__init__(seed, look_every_ms=5)
         faults = faults or Faults()
-        self.random = random.Random(seed)
         self.faults = faults
-        self.now = 0
         self.settings = settings
         drift = faults.drift
         self.nodes = {n: Node(n, 1 + self.random.uniform(-drift, drift)) for n in range(1, size + 1)}
@@ -59,48 +57,10 @@ class Cluster:
         """Directions (from, to) in which nothing arrives."""
         self.blind: set[int] = set()
         """Nodes that the witness does not hear."""
-        self.checks: list[Callable[[Cluster], None]] = []
-        self.touched: Node | None = None
-        """Whose core or filter the last step changed."""
         self.flows_elsewhere: Callable[[Node], bool] = lambda node: False
         """Whether a node still has flows in buckets that are not open there."""
         self.incarnations = 0
-        self._queue: list[tuple[int, int, Callable[[], None]]] = []
-        self._order = 0
         self.log: list[str] = []
-
-    # -- time ----------------------------------------------------------------------------------------------------------
-
-    def at(self, when: int, what: Callable[[], None]) -> None:
-        self._order += 1
-        heapq.heappush(self._queue, (max(when, self.now), self._order, what))
-
-    def run(self, until: int) -> None:
-        """Lets the farm run until the given time (ns)."""
-        while self._queue and self._queue[0][0] <= until:
-            self.now, _, what = heapq.heappop(self._queue)
-            self.touched = None
-            what()
-            if self.touched is not None:
-                for check in self.checks:
-                    check(self)
-        self.now = until
-
-    def run_next(self) -> None:
-        """Lets the next thing happen that is due, and whatever else is due then."""
-        self.run(self._queue[0][0])
-
-    def run_for(self, ms: float) -> None:
-        self.run(self.now + int(ms * MS))
-
-    def step_until(self, condition: Callable[[], bool], limit_ms: float) -> bool:
-        """Runs until the condition holds; False if it does not within the limit."""
-        limit = self.now + int(limit_ms * MS)
-        while not condition():
-            if self.now >= limit:
-                return False
-            self.run(min(limit, self.now + 5 * MS))
-        return True
 
     def local(self, node: Node) -> int:
         """The node's own clock."""
@@ -129,7 +89,7 @@ class Cluster:
         self._schedule_tick(node)
         if supervised:
             probed_ns, generation = self.now + int(self.random.uniform(0, FIRST_PROBE_MS_MAX) * MS), node.generation
-            self.at(probed_ns, lambda: self._runs(node, generation) and self._report_health(node))
+            self.at(probed_ns, lambda: self._report_health(node) if self._runs(node, generation) else None)
 
     def kill(self, id: int) -> None:
         """Power off."""
@@ -154,7 +114,7 @@ class Cluster:
         node = self.nodes[id]
         node.hands_over = False
         self._halt(node)
-        self._set_filter(node, bytes([buckets.State.DRAINING]) * buckets.BUCKETS, self.local(node) + HANDOVER_LEASE_NS)
+        self._set_filter(node, bytes([buckets.State.DRAINING]) * BUCKETS, self.local(node) + HANDOVER_LEASE_NS)
         self._boot(node, flows=True)
 
     def freeze(self, id: int, ms: float) -> None:
@@ -306,8 +266,7 @@ class Cluster:
         self.at(self.now + self._delay_ns(), lambda: self._deliver(to, heartbeat))
 
     def _replay_later(self, to: Node, heartbeat: Heartbeat) -> None:
-        when = self.now + int(self.random.uniform(1, 3000) * MS)
-        self.at(when, lambda: self._hand_in(to, Received(heartbeat)))
+        self.at(self.moment(1, 3000), lambda: self._hand_in(to, Received(heartbeat)))
 
     def _deliver(self, to: Node, heartbeat: Heartbeat) -> None:
         if (heartbeat.sender, to.id) not in self.broken:

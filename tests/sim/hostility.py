@@ -72,37 +72,28 @@ class Hostility:
             self._blind: faults.witness_cuts,
             self._change_health: faults.health,
         }
-        for fault, per_second in rates.items():
-            when = cluster.now
-            while per_second > 0:
-                when += int(self.random.expovariate(per_second) * 1000 * MS)
-                if when >= until_ns:
-                    break
-                cluster.at(when, fault)
+        cluster.strew(rates, until_ns)
         cluster.at(until_ns, self._make_whole)
 
     def _some_node(self) -> int:
         return self.random.choice(sorted(self.cluster.nodes))
 
-    def _later(self, ms_min: float, ms_max: float) -> int:
-        return self.cluster.now + int(self.random.uniform(ms_min, ms_max) * MS)
-
     def _cut(self) -> None:
         a, b = self.random.sample(sorted(self.cluster.nodes), 2)
         self.cluster.cut(a, b, one_way=True)
-        self.cluster.at(self._later(100, 3000), lambda: self.cluster.broken.discard((a, b)))
+        self.cluster.at(self.cluster.moment(100, 3000), lambda: self.cluster.broken.discard((a, b)))
 
     def _part(self) -> None:
         side = {node for node in sorted(self.cluster.nodes) if self.random.random() < 0.5}
         self.cluster.partition(side)
         if self.random.random() < 0.5:
             self.cluster.blind |= side
-        self.cluster.at(self._later(100, 3000), self.cluster.heal)
+        self.cluster.at(self.cluster.moment(100, 3000), self.cluster.heal)
 
     def _blind(self) -> None:
         node = self._some_node()
         self.cluster.blind.add(node)
-        self.cluster.at(self._later(100, 3000), lambda: self.cluster.blind.discard(node))
+        self.cluster.at(self.cluster.moment(100, 3000), lambda: self.cluster.blind.discard(node))
 
     def _freeze(self) -> None:
         left_ms = (self.until_ns - self.cluster.now) / MS
@@ -111,7 +102,7 @@ class Hostility:
     def _crash(self) -> None:
         node = self._some_node()
         self.cluster.kill(node)
-        self._start_again(node, self._later(20, 2500))
+        self._start_again(node, self.cluster.moment(20, 2500))
 
     def _start_again(self, node: int, when_ns: int) -> None:
         self.over_ns = max(self.over_ns, when_ns)
@@ -120,7 +111,7 @@ class Hostility:
     def _start_unless_leaving(self, node: int) -> None:
         core = self.cluster.nodes[node].core
         if core is not None and core.leaving:
-            self._start_again(node, self._later(100, 100))
+            self._start_again(node, self.cluster.moment(100, 100))
         else:
             self.cluster.start(node)
 
@@ -131,7 +122,7 @@ class Hostility:
             core = self.cluster.nodes[node].core
             if core is not None:
                 self.cluster.order(node, Leave(self.cluster.local(self.cluster.nodes[node]) + LEAVE_PATIENCE_MS * MS))
-                self._start_again(node, self._later(700, 2000))
+                self._start_again(node, self.cluster.moment(700, 2000))
         elif what == "weight":
             self.cluster.order(by, Command(node, weight=self.random.choice([0, 10, 50, 100, 200])))
         else:
@@ -145,7 +136,7 @@ class Hostility:
                 self._fall_ill(node)
             else:
                 self.cluster.recover(node)
-                self.cluster.at(self._later(0, 20), functools.partial(self._fall_ill, node))
+                self.cluster.at(self.cluster.moment(0, 20), functools.partial(self._fall_ill, node))
 
     def _fall_ill(self, node: int) -> None:
         failing = [check for check in CHECKS if self.random.random() < 0.4]

@@ -5,8 +5,6 @@ Only the core is real here. Clocks, networks, disks, volumes, applications, addr
 
 from __future__ import annotations
 
-import heapq
-import random
 from collections.abc import Callable
 
 from farmd.core.settings import MS
@@ -19,6 +17,7 @@ from mirrord.core.events import (
     Command,
     Event,
     Finished,
+    Forgo,
     Health,
     Heartbeat,
     Lease,
@@ -46,6 +45,7 @@ from mirrord.orders import Opened, Report
 from tests.sim.mirror_faults import Faults
 from tests.sim.mirror_node import NEVER, Node
 from tests.sim.mirror_volume import Volume
+from tests.sim.timeline import Timeline
 
 SOCKET_MESSAGES = 200
 """What a socket holds for a frozen daemon; later messages are lost, as in the kernel."""
@@ -54,13 +54,12 @@ RESTART_MS = 100.0
 """After which the daemon has replaced a volume that ended."""
 
 
-class Mirror:
-    """The mirror under test. Every check is called after every step that changed a node."""
+class Mirror(Timeline[Node]):
+    """The mirror under test."""
 
     def __init__(self, seed: int, faults: Faults | None = None, *, networks: int = 2, **settings: object) -> None:
-        self.random = random.Random(seed)
+        super().__init__(seed, look_every_ms=20)
         self.faults = faults or Faults()
-        self.now = 0
         self.settings = settings
         self.networks = range(networks)
         self.nodes = {1: Node(1), 2: Node(2)}
@@ -68,8 +67,6 @@ class Mirror:
         """Directions (from, to, network) in which nothing arrives."""
         self.blind: set[int] = set()
         """Nodes that the witness does not hear."""
-        self.checks: list[Callable[[Mirror], None]] = []
-        self.touched: Node | None = None
         self.acknowledged: dict[int, State] = {}
         """Writes that an application was told are done, and the state of the node that said so."""
         self.on_serve: Callable[[Node], None] = lambda node: None
@@ -83,38 +80,9 @@ class Mirror:
         """Nobody has put files into the directories before the first start."""
         self._writes = 0
         self._incarnations = 0
-        self._queue: list[tuple[int, int, Callable[[], None]]] = []
-        self._order = 0
         self.log: list[str] = []
 
     # -- time ----------------------------------------------------------------------------------------------------------
-
-    def at(self, when: int, what: Callable[[], None]) -> None:
-        self._order += 1
-        heapq.heappush(self._queue, (max(when, self.now), self._order, what))
-
-    def run(self, until: int) -> None:
-        """Lets the mirror run until the given time (ns)."""
-        while self._queue and self._queue[0][0] <= until:
-            self.now, _, what = heapq.heappop(self._queue)
-            self.touched = None
-            what()
-            if self.touched is not None:
-                for check in self.checks:
-                    check(self)
-        self.now = until
-
-    def run_for(self, ms: float) -> None:
-        self.run(self.now + int(ms * MS))
-
-    def step_until(self, condition: Callable[[], bool], limit_ms: float) -> bool:
-        """Runs until the condition holds; False if it does not within the limit."""
-        limit = self.now + int(limit_ms * MS)
-        while not condition():
-            if self.now >= limit:
-                return False
-            self.run(min(limit, self.now + 20 * MS))
-        return True
 
     def local(self, node: Node) -> int:
         """The node's own clock."""
@@ -281,6 +249,8 @@ class Mirror:
                 self.at(self.now + MS, lambda: self.lose_volume(node, reason) if self._runs(node, run) else None)
             case Store(state):
                 self._store(node, state)
+            case Forgo():
+                node.stores += 1
             case StartApplication():
                 self._start_application(node)
             case StopApplication(force):
@@ -312,7 +282,8 @@ class Mirror:
 
     def _write_state(self, node: Node, state: State) -> None:
         """A power failure or a crash on the way leaves either state."""
-        if self.faults.refusals and self.random.random() < self.faults.refusals:
+        refuses = self.faults.refusals and self.random.random() < self.faults.refusals
+        if refuses or node.refuses_until > self.now:
             self._refuse_state(node, state)
             return
         run = node.run
@@ -330,10 +301,21 @@ class Mirror:
         self.at(self.now + durable_ns + 1, lambda: self._hand_in(node, Stored()) if self._runs(node, run) else None)
 
     def _refuse_state(self, node: Node, state: State) -> None:
-        run, refused_ns = node.run, self.now + self.work_ns()
-        self.at(refused_ns, lambda: self._hand_in(node, StoreRefused()) if self._runs(node, run) else None)
-        again_ns = self.now + int(self.random.uniform(200, 2000) * MS)
-        self.at(again_ns, lambda: self._write_state(node, state) if self._runs(node, run) else None)
+        run, count = node.run, node.stores
+
+        def refused() -> None:
+            if self._runs(node, run):
+                again_ns = self.now + int(self.random.uniform(200, 2000) * MS)
+                self.at(again_ns, again)
+                self._hand_in(node, StoreRefused())
+
+        def again() -> None:
+            if node.frozen_until > self.now or node.inbox:  # it has yet to hear that it was refused
+                self.at(self.now + 10 * MS, again)
+            elif self._runs(node, run) and node.stores == count:
+                self._write_state(node, state)
+
+        self.at(self.now + self.work_ns(), refused)
 
     def _start_application(self, node: Node) -> None:
         node.starts += 1
@@ -405,7 +387,8 @@ class Mirror:
                 if to.frozen_until > self.now:
                     to.inbox_ns = self.now
                 self._hand_in(to, Received(heartbeat))
-                if to.core is not None and to.core.contact.peer.heard_ns == self.local(to):
+                recorded = network is None  # somebody else speaks, not the peer
+                if not recorded and to.core is not None and to.core.contact.peer.heard_ns == self.local(to):
                     to.heard_ns, to.heard_gap_ns = self.now, gap_ns
 
         self.at(self.now + delay_ns, deliver)

@@ -41,6 +41,8 @@ class Faults:
     """Of an operator."""
     refusals: float = 0.0
     """Probability that a disk does not take a state at first."""
+    stubborn_disks: float = 0.0
+    """Disks that take no state at all for some seconds."""
     ambushes: float = 0.0
     """Probability that something happens just when a node writes its state: then it is slow, and meanwhile a node dies,
     stands still or is cut off."""

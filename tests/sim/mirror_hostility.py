@@ -25,7 +25,8 @@ class Ordeal:
 def ordeal_for(seed: int) -> Ordeal:
     """The mirror and the faults of a seed: from calm to wild, so that rare events are seen alone and together."""
     choose = random.Random(f"mirror {seed}").choice
-    refusals = random.Random(f"disks {seed}").choice([0, 0, 0.2])
+    disks = random.Random(f"disks {seed}")
+    refusals, stubborn_disks = disks.choice([0, 0, 0.2]), disks.choice([0, 0, 0.1])
     faults = Faults(
         loss=choose([0, 0, 0.02, 0.1, 0.3]),
         duplication=choose([0, 0.1]),
@@ -47,6 +48,7 @@ def ordeal_for(seed: int) -> Ordeal:
         orders=choose([0, 0.2, 0.5]),
         ambushes=choose([0, 0.1, 0.3]),
         refusals=refusals,
+        stubborn_disks=stubborn_disks,
     )
     settings: dict[str, object] = {
         "heartbeat_ns": 100 * MS,
@@ -81,42 +83,34 @@ class Hostility:
             self._hang_volume: faults.volume_hangs,
             self._blind: faults.witness_cuts,
             self._break_disk: faults.disk_faults,
+            self._stop_taking_states: faults.stubborn_disks,
             self._break_application: faults.applications,
             self._command: faults.orders,
         }
-        for fault, per_second in rates.items():
-            when = mirror.now
-            while per_second > 0:
-                when += int(self.random.expovariate(per_second) * 1000 * MS)
-                if when >= until_ns:
-                    break
-                mirror.at(when, fault)
+        mirror.strew(rates, until_ns)
         mirror.ambush = self._ambush
         mirror.at(until_ns, self._make_whole)
 
     def _some_node(self) -> int:
         return self.random.choice((1, 2))
 
-    def _later(self, ms_min: float, ms_max: float) -> int:
-        return self.mirror.now + int(self.random.uniform(ms_min, ms_max) * MS)
-
     def _cut(self) -> None:
         a = self._some_node()
         direction = (a, 3 - a, self.random.choice(self.mirror.networks))
         self.mirror.broken.add(direction)
-        self.mirror.at(self._later(100, 4000), lambda: self.mirror.broken.discard(direction))
+        self.mirror.at(self.mirror.moment(100, 4000), lambda: self.mirror.broken.discard(direction))
 
     def _part(self) -> None:
         a = self._some_node()
         self.mirror.cut(a, 3 - a, one_way=self.random.random() < 0.3)
         if self.random.random() < 0.5:
             self.mirror.blind.add(a)
-        self.mirror.at(self._later(100, 4000), self.mirror.heal)
+        self.mirror.at(self.mirror.moment(100, 4000), self.mirror.heal)
 
     def _blind(self) -> None:
         nodes = {1, 2} if self.random.random() < 0.3 else {self._some_node()}
         self.mirror.blind |= nodes
-        self.mirror.at(self._later(100, 4000), lambda: self.mirror.blind.difference_update(nodes))
+        self.mirror.at(self.mirror.moment(100, 4000), lambda: self.mirror.blind.difference_update(nodes))
 
     def _freeze(self) -> None:
         left_ms = (self.until_ns - self.mirror.now) / MS
@@ -134,7 +128,7 @@ class Hostility:
             self._start_again(node)
 
     def _start_again(self, node: int) -> None:
-        self.mirror.at(self._later(50, 4000), lambda: self.mirror.start(node))
+        self.mirror.at(self.mirror.moment(50, 4000), lambda: self.mirror.start(node))
 
     def _ambush(self) -> None:
         if self.mirror.now < self.until_ns:
@@ -153,6 +147,10 @@ class Hostility:
         if volume is not None:
             volume.fail("its disk is full")
 
+    def _stop_taking_states(self) -> None:
+        node = self.mirror.nodes[self._some_node()]
+        node.refuses_until = max(node.refuses_until, self.mirror.moment(500, 6000))
+
     def _break_application(self) -> None:
         self.mirror.fall_ill(self._some_node())
 
@@ -165,7 +163,7 @@ class Hostility:
         self.mirror.heal()
         self.mirror.faults = Faults()
         for node in self.mirror.nodes.values():
-            node.cannot_run = False
+            node.cannot_run, node.refuses_until = False, 0
             if node.volume is not None and node.volume.hung:
                 self.mirror.lose_volume(node, "killed")
         self.mirror.start()

@@ -6,7 +6,10 @@ Serving "alone" is judged by what is true in the simulation, not by what the cor
   and does nothing until it is stored, or has ended and waits when it is back;
 - parted: nothing was heard of the peer for D, its last word was said shortly after it had heard this node, this node
   has not stood still since, and the witness, if there is one, has answered since;
-- forced by an operator.
+- forced by an operator, who then answers for it until the two have heard each other.
+
+Who is outdated goes on alone only if the peer is outdated in the same generation: each was told that the other would
+go on without it, and neither did.
 
 Two that parted, both reaching the witness, may both serve: a router's ping is no quorum. What one of them then
 acknowledged gives way once they meet; so does what an operator's word gave up. Nothing else acknowledged is ever lost.
@@ -30,7 +33,7 @@ class Invariants:
 
     def __init__(self, mirror: Mirror) -> None:
         self.mirror = mirror
-        self._touch_ns = self._reunited_ns = -(1 << 62)
+        self._touch_ns = self._reunited_ns = self._forced_ns = -(1 << 62)
         self.partings = 0
         """How often a node went on without its peer, which did not know."""
         mirror.checks.append(self._one_answers)
@@ -58,7 +61,7 @@ class Invariants:
             in_sync = node.core is not None and node.core.role is Role.PRIM
             slept = node.awake_ns > node.heard_ns
             assert not in_sync or not slept, f"M1: clients reach both nodes; n{node.id} stood still"
-        if mirror.now - self._touch_ns <= excluded_ns:
+        if mirror.now - self._touch_ns <= excluded_ns and self._touch_ns > self._forced_ns:
             together_ns = mirror.now - self._reunited_ns
             assert together_ns <= GRACE_NS, "M1: clients reach both nodes"
 
@@ -70,11 +73,14 @@ class Invariants:
             return
         if node.forced:
             node.forced = False
+            self._forced_ns = self.mirror.now
             self._give_up(node)
             return
         peer = self.mirror.other(node)
         first = node.state.condition is peer.state.condition is Condition.BLANK
-        assert node.state.may_serve or first, f"M4: n{node.id} goes on alone, and is {node.state.condition}"
+        neither = node.state.condition is peer.state.condition is Condition.OUTDATED and not node.torn
+        neither = neither and node.state.generation == peer.state.generation
+        assert node.state.may_serve or first or neither, f"M4: n{node.id} goes on alone, and is {node.state.condition}"
         if peer.state.may_serve and not _yields(peer):
             self._judge_parting(node, f"M1: n{node.id} goes on alone, and n{peer.id} is {peer.state.condition}")
 

@@ -23,6 +23,8 @@ class Node:
     """The writes in its directories."""
     torn: bool = False
     """A resync is under way: what is in its directories is of two generations."""
+    refuses_until: int = 0
+    """Till then its disk takes no state."""
     # -- the daemon
     core: Core | None = None
     run: int = 0
@@ -32,6 +34,8 @@ class Node:
     inbox: list[Event] = field(default_factory=list)
     alarm: int = 0
     alarm_ns: int = 0
+    stores: int = 0
+    """Counts the refused states that were given up."""
     # -- what it steers
     volume: Volume | None = None
     volume_frozen_until: int = 0

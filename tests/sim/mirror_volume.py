@@ -263,8 +263,9 @@ class Volume:
     # -- writes --------------------------------------------------------------------------------------------------------
 
     def write(self, write: int) -> None:
-        """An application's write."""
-        if not self.mounted or self.hung or self.holding:
+        """An application's write. While nothing is decided it waits, and is not even made here."""
+        paired = self.link is not None and self.link.paired
+        if not self.mounted or self.hung or self.holding or not (self.alone or paired):
             return
         self.node.data.add(write)
         self.number += 1

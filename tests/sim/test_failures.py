@@ -38,10 +38,13 @@ def test_a_frozen_node_has_closed_before_others_open(seed: int) -> None:
     frozen = 1 + seed % 3
     its = cluster.open_now(cluster.nodes[frozen])
     cluster.freeze(frozen, 3000)
-    closed = lambda: not cluster.answers(cluster.nodes[frozen])  # noqa: E731
-    taken = lambda: all(  # noqa: E731
-        cluster.open_now(node) & its for node in cluster.nodes.values() if node.id != frozen
-    )
+
+    def closed() -> bool:
+        return not cluster.answers(cluster.nodes[frozen])
+
+    def taken() -> bool:
+        return all(cluster.open_now(node) & its for node in cluster.nodes.values() if node.id != frozen)
+
     assert cluster.step_until(closed, DEFAULT.lease_ns / MS + 5)
     assert not taken()
     assert cluster.step_until(taken, DEFAULT.suspect_ns / MS)

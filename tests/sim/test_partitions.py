@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from farmd.core.settings import MS
@@ -106,7 +108,7 @@ def test_nodes_in_touch_need_no_witness() -> None:
 
 
 @pytest.mark.parametrize("rule", [{"quorum": "majority"}, {"witness": True}])
-def test_a_rule_does_not_delay_the_takeover_of_a_dead_nodes_buckets(rule: dict[str, object]) -> None:
+def test_a_rule_does_not_delay_the_takeover_of_a_dead_nodes_buckets(rule: dict[str, Any]) -> None:
     cluster = calm_farm(3, 10, **rule)
     cluster.kill(2)
     assert cluster.step_until(lambda: served_by(cluster, {1, 3}) == EVERY_BUCKET, DEFAULT.suspect_ns / MS + 50)

@@ -25,9 +25,10 @@ exec unshare --pid --fork --kill-child --mount --propagation private --uts --ipc
     mkdir /run/units
     cp "$1"/* /run/units/
     ip link set lo up
+    sh -e -c "$2"
     export container=test SYSTEMD_UNIT_PATH=/run/units
     exec /lib/systemd/systemd --system --unit=nothing.target --log-target=console --show-status=no
-' sh "$2"
+' sh "$2" "$3"
 """
 
 
@@ -35,27 +36,31 @@ class Systemd:
     """A running systemd."""
 
     def __init__(self, pid: int) -> None:
-        self._pid = pid
+        self.pid = pid
+        """Its process 1, as seen from here."""
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Runs a command where this systemd is process 1."""
         return subprocess.run(
-            ["nsenter", f"--target={self._pid}", "--all", "--", *command], capture_output=True, text=True
+            ["nsenter", f"--target={self.pid}", "--all", "--", *command], capture_output=True, text=True
         )
 
 
 @contextlib.contextmanager
-def systemd(units: dict[str, str], folder: Path) -> Iterator[Systemd]:
-    """Boots one that has these unit files. At the end nothing is left of it."""
+def systemd(units: dict[str, str], folder: Path, furnish: str = "") -> Iterator[Systemd]:
+    """Boots one that has these unit files. At the end nothing is left of it.
+
+    furnish: a shell script that makes the machine ready before; what it mounts is in no other machine.
+    """
     own = cgroup.own()
     assert own is not None
-    group = cgroup.Cgroup(own.path / f"test-systemd-{os.getpid()}")
+    group = cgroup.Cgroup(own.path / f"test-systemd-{os.getpid()}-{folder.stat().st_ino}")
     group.make()
     for name, text in {"nothing.target": "[Unit]\nDefaultDependencies=no\n", **units}.items():
         (folder / name).write_text(text)
     log = folder.with_suffix(".log")
     with log.open("wb") as output:
-        command = ["sh", "-c", _BOOT, "sh", str(group.path), str(folder)]
+        command = ["sh", "-c", _BOOT, "sh", str(group.path), str(folder), furnish]
         starter = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
     try:
         until(lambda: starter.poll() is not None or _child(starter.pid) > 0, "the namespaces to be there")

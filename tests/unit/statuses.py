@@ -51,7 +51,7 @@ def check(name: str, kind: str = "http", state: str = "passing") -> dict[str, An
 def status(nodes: int = 3, **changes: Any) -> dict[str, Any]:
     """A farm of so many nodes, seen from n1; all is well unless `changes` say otherwise."""
     members = changes.pop("members", None) or [member(number) for number in range(1, nodes + 1)]
-    found = {
+    found: dict[str, Any] = {
         "ok": True,
         "version": "0.1.0",
         "farm": "web",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import pty
@@ -12,17 +13,24 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
 from farmd.config_file import load
 from farmd.supervision.schema import Check, Service
+from mirrord.config import Mirror
+from mirrord.config_file import load as load_mirror
 
 WAIT_S = 20.0
 FARMCTL = [sys.executable, "-m", "farmd.cli"]
 FLAGS = ["--name=shop", "--vip=10.0.0.100", "--vip=fd00::100", "--interface=lan0",
          "--node=n1=10.0.0.1,10.99.0.1", "--node=n2=10.0.0.2,10.99.0.2"]  # fmt: skip
+
+MIRROR_FLAGS = ["--mirror", "--name=files", "--directory=/srv/files", "--directory=/var/lib/files", "--vip=10.0.0.200",
+                "--interface=lan0", "--witness=10.0.0.254", "--node=n1=10.99.0.1,10.0.0.1",
+                "--node=n2=10.99.0.2,10.0.0.2", "--service=unit=files.service", "--check=tcp=127.0.0.1:80"]  # fmt: skip
 
 
 def farmctl(*arguments: object, status: int = 0) -> subprocess.CompletedProcess[str]:
@@ -159,6 +167,57 @@ def test_without_a_terminal_what_is_missing_is_one_sentence() -> None:
     assert json.loads(farmctl("init", "--interface=lan0", "--json", status=1).stdout)["ok"] is False
 
 
+def test_the_flags_become_a_mirror_that_loads(tmp_path: Path) -> None:
+    path, key = tmp_path / "files.toml", tmp_path / "files.key"
+    told = farmctl("init", *MIRROR_FLAGS, f"--key={key}", f"--output={path}").stdout
+
+    config = load_mirror(path)
+    assert config.mirror == Mirror(
+        "files", (Path("/srv/files"), Path("/var/lib/files")), config.mirror.keys, (ip_address("10.0.0.200"),), "lan0",
+        witness=(ip_address("10.0.0.254"),),
+    )  # fmt: skip
+    found = [(node.id, node.name, list(map(str, node.addresses))) for node in config.nodes]
+    assert found == [(1, "n1", ["10.99.0.1", "10.0.0.1"]), (2, "n2", ["10.99.0.2", "10.0.0.2"])]
+    assert [meant(service) for service in config.services] == ["unit=files.service"]
+    assert [meant(check) for check in config.checks] == ["tcp=127.0.0.1:80"]
+    assert farmctl("check-config", path).stdout.startswith(f"{path}: right. Mirror files, nodes n1 and n2")
+    assert "systemctl enable --now mirrord@files farm-health" in told
+    assert told.rstrip().endswith("farmctl promote    # once, on the node that has the data")
+
+
+def test_a_mirror_needs_no_address_no_service_and_no_witness(tmp_path: Path) -> None:
+    path = tmp_path / "db.toml"
+    few = ["--directory=/srv/db", "--node=n1=10.0.0.1", "--node=n2=10.0.0.2", "--witness=-", f"--key={tmp_path}/k"]
+    farmctl("init", "--mirror", *few, f"--output={path}")
+    config = load_mirror(path)
+    assert (config.mirror.name, config.mirror.vips, config.mirror.witness) == ("db", (), ())
+    assert (config.services, config.checks) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--directory=files"], "mirror.directories[0]: must be a full path without \"..\", not 'files'"),
+        (["--node=n1=10.0.0.1"], "node: a mirror has two nodes, not 1"),
+        (
+            ["--witness=10.0.0.2"],
+            "mirror.witness[0]: 10.0.0.2 is node n2's address; a witness is outside of the mirror",
+        ),
+        (["--vip=10.0.0.1"], "mirror.vips[0]: 10.0.0.1 is node n1's own address; a virtual address belongs to no node"),
+    ],
+)
+def test_a_wrong_flag_of_a_mirror_is_one_sentence(tmp_path: Path, flags: list[str], sentence: str) -> None:
+    merged = [flag for flag in MIRROR_FLAGS if flag.split("=")[0] != flags[0].split("=")[0]] + flags
+    refused = farmctl("init", *merged, f"--output={tmp_path}/files.toml", status=1)
+    assert refused.stderr == f"farmctl: {sentence}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_only_a_mirror_has_is_refused_for_a_farm() -> None:
+    refused = farmctl("init", *FLAGS, "--witness=10.0.0.254", "--output=-", status=1)
+    assert refused.stderr == "farmctl: init: --directory and --witness are a mirror's; a farm has none (--mirror)\n"
+
+
 @dataclass
 class Dialogue:
     """farmctl init on a terminal of its own."""
@@ -181,8 +240,14 @@ class Dialogue:
 
 @pytest.fixture
 def dialogue(tmp_path: Path) -> Iterator[Dialogue]:
+    with _dialogue(tmp_path) as started:
+        yield started
+
+
+@contextlib.contextmanager
+def _dialogue(folder: Path, *flags: str) -> Iterator[Dialogue]:
     terminal, other = pty.openpty()
-    command = [*FARMCTL, "init", f"--output={tmp_path}/out.toml", "--interface=lan0"]
+    command = [*FARMCTL, "init", f"--output={folder}/out.toml", "--interface=lan0", *flags]
     with subprocess.Popen(command, stdin=other, stdout=other, stderr=other, close_fds=True) as child:
         os.close(other)
         yield Dialogue(child, terminal)
@@ -209,6 +274,27 @@ def test_a_person_is_asked_and_asked_again(dialogue: Dialogue, tmp_path: Path) -
     assert [node.name for node in config.nodes] == ["n1", "n2"]
     assert [service.unit for service in config.services] == ["nginx.service"]
     assert config.checks == ()
+
+
+def test_a_person_is_asked_for_a_mirror(tmp_path: Path) -> None:
+    with _dialogue(tmp_path, "--mirror") as dialogue:
+        dialogue.answer("Name of the mirror [db]:", "")
+        dialogue.answer("Folders to replicate", "/srv/a, /srv/a/b")
+        dialogue.answer("/srv/a/b is inside of /srv/a", "/srv/a, /srv/b")
+        dialogue.answer("Virtual addresses", "")
+        dialogue.answer("Node 1, NAME=ADDRESS", "n1=10.0.0.1")
+        dialogue.answer("Node 2, NAME=ADDRESS", "n2=10.0.0.1")
+        dialogue.answer("is the same as", "n2=10.0.0.2")
+        dialogue.answer("Witness", "10.0.0.254")
+        dialogue.answer("[/etc/farmd/db.key]:", f"{tmp_path}/k")
+        dialogue.answer("Service 1,", "unit=postgresql@15-main.service")
+        dialogue.answer("Service 2,", "")
+        dialogue.answer("Check 1,", "")
+        dialogue.expect("a new key.")
+        assert dialogue.child.wait() == 0
+    config = load_mirror(tmp_path / "out.toml")
+    assert config.mirror.directories == (Path("/srv/a"), Path("/srv/b"))
+    assert [node.name for node in config.nodes] == ["n1", "n2"]
 
 
 def test_who_ends_the_dialogue_has_written_nothing(dialogue: Dialogue, tmp_path: Path) -> None:

@@ -124,10 +124,11 @@ def test_a_node_without_a_farm_is_not_ready(tmp_path: Path) -> None:
 
 
 def test_each_change_is_seen_at_once(shown: Page, web: FakeDaemon) -> None:
-    for changes, wanted in [
+    told: list[tuple[dict[str, Any], int]] = [
         ({"drain_announced": True}, 503), ({}, 200), (NOT_READY, 503), ({}, 200), ({"lease": "fenced"}, 503),
         ({}, 200), ({"stopped": True, **NOT_READY}, 503), ({}, 200),
-    ]:  # fmt: skip
+    ]  # fmt: skip
+    for changes, wanted in told:
         begin = time.monotonic()
         web.say(**changes)
         shown.wait(wanted)
@@ -318,14 +319,15 @@ def test_detail_of_a_silent_farm(detailed: Page, web: FakeDaemon) -> None:
 
 def test_haproxys_agent(shown: Page, web: FakeDaemon) -> None:
     assert shown.agent() == "up ready 33%\n"
-    for changes, said in [
+    told: list[tuple[dict[str, Any], str]] = [
         ({"drain_announced": True}, "up drain\n"),
         ({"stopped": True, **NOT_READY}, "maint\n"),
         (NOT_READY, "down #check page fails: status 500\n"),
         ({"members": [member(1)]}, "up ready 100%\n"),
-    ]:
+    ]
+    for changes, said in told:
         web.say(**changes)
-        until(lambda said=said: shown.agent() == said, said)
+        shown.wait_for(shown.agent, said.__eq__)
 
 
 @pytest.mark.usefixtures("web")

@@ -143,9 +143,9 @@ def test_it_has_released_once_nothing_is_open_and_no_view_is_on_its_way() -> Non
 
 def test_who_is_not_ready_says_at_once_that_it_drains() -> None:
     core = among(JOINING)
-    assert core.status is Status.UP
+    before = core.status
     core.step(ms(600), Health(ready=False))
-    assert core.status is Status.DRAINING
+    assert (before, core.status) == (Status.UP, Status.DRAINING)
 
 
 def test_taking_over_tells_for_how_long_the_dead_were_silent() -> None:

@@ -384,13 +384,15 @@ def test_a_node_whose_volume_has_ended_serves_no_more() -> None:
     assert table.core.role is Role.WAIT
 
 
-def test_a_volume_that_hangs_is_replaced() -> None:
-    table = leading()
+@pytest.mark.parametrize("serves", [True, False])
+def test_a_volume_that_hangs_is_replaced(serves: bool) -> None:
+    """Also one that follows: the peer's changes wait for it."""
+    table = leading() if serves else following()
     table.report(Alive())
     seen: list[Action] = []
     for _ in range(60):
         seen += table.tick()
-        table.hears(second(table))
+        table.hears(second(table) if serves else primary(table))
     assert [type(action) for action in seen].count(ReplaceVolume) == 1
 
 

@@ -16,7 +16,7 @@ from farmd.setup.steps import Command, Folder, UnitFile
 from farmd.setup.units import CAPABILITIES, rendered
 
 BIN = Path(sys.executable).parent
-UNITS = ("farmd@.service", "farm-health.service")
+UNITS = ("farmd@.service", "mirrord@.service", "farm-health.service")
 
 
 def settings(text: str) -> dict[str, str]:
@@ -35,6 +35,7 @@ def test_systemd_finds_nothing_wrong(name: str, tmp_path: Path) -> None:
 
 def test_the_units_run_the_commands_that_are_installed() -> None:
     assert f"ExecStart={BIN}/farmd --config /etc/farmd/%i.toml\n" in rendered("farmd@.service", BIN)
+    assert f"ExecStart={BIN}/mirrord --config /etc/farmd/%i.toml\n" in rendered("mirrord@.service", BIN)
     assert f"ExecStart={BIN}/farm-health\n" in rendered("farm-health.service", BIN)
     for name in (*UNITS, "commands.conf"):
         assert not re.search("@[A-Z]+@", rendered(name, BIN)), name

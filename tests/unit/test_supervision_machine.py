@@ -44,7 +44,7 @@ def test_a_service_whose_processes_cannot_be_known_needs_a_status_command(monkey
     machine.check([command()], [])
     assert fault(command(status="")) == (
         "service[0].status",
-        "is needed here: without a cgroup v2 to write to, farmd cannot tell whether it lives",
+        "is needed here: without a cgroup v2 to write to, nobody can tell whether it lives",
     )
 
 

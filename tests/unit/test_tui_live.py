@@ -214,7 +214,7 @@ def test_it_ends_with_its_terminal(top: Terminal) -> None:
      ({"TERM": "no-such-terminal"}, False)],
 )  # fmt: skip
 def test_owners_have_letters_where_there_are_no_colours(
-    daemon: Daemon, environment: dict[str, str], letters: bool
+    daemon: Daemon, environment: dict[str, Any], letters: bool
 ) -> None:
     with started(daemon, **environment) as terminal:
         terminal.until_shown("q quit")

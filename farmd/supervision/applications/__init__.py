@@ -37,10 +37,14 @@ class Application(Protocol):
         """It has stopped: leaves nothing behind."""
 
 
-def application(service: Service, containment: Containment, wake: Callable[[], None]) -> Application:
-    """The application that a service is. `wake`: to be called when it may have died."""
+def application(
+    service: Service, containment: Containment, wake: Callable[[], None], *, outlives: bool
+) -> Application:
+    """The application that a service is. `wake`: to be called when it may have died. outlives: it may live on when
+    farmd ends.
+    """
     if service.unit:
-        return UnitApplication(service, wake)
+        return UnitApplication(service, wake, outlives=outlives)
     contained = containment.service(service.name)
     actions = agent(service) if service.ocf else commands(service)
     return CommandApplication(service, actions, contained, wake)

@@ -12,6 +12,7 @@ from farmd.supervision.failure import Failure
 from farmd.supervision.schema import Service
 
 ALIVE = frozenset({"active", "reloading"})
+ENDED = frozenset({"inactive", "failed"})
 
 _LOOKS_MAX = 20
 _LOOK_AGAIN_S = 0.02
@@ -22,8 +23,10 @@ class UnitApplication:
 
     late = "no answer of systemd"
 
-    def __init__(self, service: Service, wake: Callable[[], None]) -> None:
+    def __init__(self, service: Service, wake: Callable[[], None], *, outlives: bool) -> None:
+        """outlives: it may live longer than who stops it, while the machine shuts down."""
         self._unit = service.unit
+        self._outlives = outlives
         self._shows = Command([*systemd.SHOW, "--", self._unit])
         self._watch = DeathWatch(wake)
 
@@ -50,6 +53,8 @@ class UnitApplication:
         # one after it, so who waited would wait for himself.
         if not await self._machine_stops():
             await self._must("stop")
+        elif not self._outlives:
+            await self._stop_with_the_machine()
 
     async def kill(self) -> None:
         await self._must("stop", "--no-block")  # so that systemd does not start it anew
@@ -58,6 +63,20 @@ class UnitApplication:
 
     def forget(self) -> None:
         self._watch.off()
+
+    async def _stop_with_the_machine(self) -> None:
+        """Only a unit that systemd would start by itself comes after us; then it is ended without its ExecStop=."""
+        jobs = await Command([*systemd.COMMAND, "list-jobs", "--no-legend", "--", self._unit]).run()
+        match jobs.output.split()[-2:]:
+            case ["stop", "running"]:
+                pass
+            case ["stop", "waiting"]:
+                await self._ask("kill", "--kill-who=main")
+            case _:
+                await self._must("stop", "--no-block")
+        activity = Command([*systemd.COMMAND, "is-active", "--", self._unit])
+        while (await activity.run()).output.strip() not in ENDED:
+            await asyncio.sleep(_LOOK_AGAIN_S)
 
     async def _machine_stops(self) -> bool:
         outcome = await Command([*systemd.COMMAND, "is-system-running"]).run()

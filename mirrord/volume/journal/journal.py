@@ -3,7 +3,8 @@
 Before the first change in a zone the zone is on the disk (`covers`, `mark`); a thread writes, many marks at once, so
 the loop never waits for the disk. `cut` and `forget` are the two ends of a checkpoint, see checkpoint.py. In memory the
 journal is never more forgetful than on the disk: a mark counts when the disk has it, and what is forgotten in memory is
-only a mark too many on the disk.
+only a mark too many on the disk. So a disk that is full fails what cannot be marked, but neither the journal nor a
+checkpoint.
 
 Two journals complement each other only if both count from the same moment at which both trees were equal. That moment
 has a name, `base`: 16 random bytes, made when a comparison of everything has ended. A node that lost its disk, or whose
@@ -12,14 +13,18 @@ journal is damaged, has no base, and everything is compared.
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from mirrord.core.zones import Marks, Zone, ZoneSet
-from mirrord.volume.journal.journal_file import Damaged, Entry, JournalFile, Kind, read
+from mirrord.volume.journal.journal_file import FULL, Damaged, Entry, JournalFile, Kind, read
 from mirrord.volume.journal.moved import Moved, Notes, Place
 
 VERSION = 1
@@ -34,8 +39,12 @@ class _Task:
 
     entries: list[Entry]
     replace: bool = False
-    marks: list[tuple[int, Zone]] = field(default_factory=list)
+    marks: frozenset[tuple[int, Zone]] = frozenset()
+    needs: frozenset[tuple[int, Zone]] = frozenset()
+    """The same, and what another task has marked that is under way."""
     then: Handler | None = None
+    patient: bool = False
+    """On a full disk it is tried again until it is done. Else `then` is called nevertheless."""
 
 
 class Journal:
@@ -58,6 +67,8 @@ class Journal:
         self._post = post
         self._file = JournalFile(path)
         self._pending: set[tuple[int, Zone]] = set()
+        self._refused: frozenset[tuple[int, Zone]] = frozenset()
+        """For which there was no room on the disk: while those who wait for them are told."""
         self._tasks: deque[_Task] = deque()
         self._ring = threading.Condition()
         self._closing = False
@@ -69,34 +80,40 @@ class Journal:
     # -- marking -------------------------------------------------------------------------------------------------------
 
     def covers(self, tree: int, zones: Iterable[Zone]) -> bool:
-        """Whether a change in these zones may be made now. If not, `mark` them and ask again."""
-        return self.marks[tree].covers(zones)
+        """Whether a change in these zones may be made now. If not, `mark` them and ask again. OSError, if they were
+        marked and the disk was full."""
+        if self.marks[tree].covers(zones):
+            return True
+        if self._refused and any((tree, at) in self._refused for at in zones):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return False
 
-    def mark(self, tree: int, zones: Iterable[Zone], then: Handler | None = None) -> None:
-        """Calls `then` when the disk knows that these zones may differ."""
+    def mark(
+        self, tree: int, zones: Iterable[Zone], then: Handler | None = None, *, patient: bool = False
+    ) -> None:
+        """Calls `then` when the disk knows that these zones may differ; or, unless `patient`, that it has no room for
+        that: `covers` raises then, as long as `then` has not returned."""
         marks = self.marks[tree]
-        wanted = {
+        wanted = frozenset(
             (tree, at)
             for first in zones
             for at in marks.ahead(first)
             if at not in marks.durable
-        }  # fmt: skip
-        new = wanted - self._pending
-        self._pending |= new
-        # Also without anything new: what another caller marked is under way, and this task is done after it.
-        self._put(_Task(_zone_entries(new), marks=list(new), then=then))
+        )  # fmt: skip
+        self._put_marks(_Task([], needs=wanted, then=then, patient=patient))
 
     def mark_everything(self, then: Handler | None = None) -> None:
         """All trees may differ anywhere, and count from nothing that any peer knows."""
         self.base = NO_BASE
         for marks in self.marks:
             marks.durable.mark_everything()
-        self._put(_Task(self._snapshot(), replace=True, then=then))
+        self._put(_Task(self._snapshot(), replace=True, then=then, patient=True))
 
     def note_move(self, tree: int, inode: int, parent: int, name: bytes, place: Place) -> None:
         """This inode leaves that place. Nothing depends on the note, so it waits for other things to be written."""
         if self.moved[tree].note(inode, parent, name, place):
-            self._tasks.append(_Task([(Kind.MOVED, tree, self.moved[tree].notes.pack_one(inode))]))
+            note = (Kind.MOVED, tree, self.moved[tree].notes.pack_one(inode))
+            self._tasks.append(_Task([note]))
 
     # -- forgetting ----------------------------------------------------------------------------------------------------
 
@@ -116,7 +133,8 @@ class Journal:
                 moved.forget()
         if base is not None:
             self.base = base
-        self._put(_Task(self._snapshot(), replace=True, then=then))
+        # Without a new base, marks too many on the disk are no harm.
+        self._put(_Task(self._snapshot(), replace=True, then=then, patient=base is not None))
 
     def clear(self, base: bytes, then: Handler | None = None) -> None:
         """The peer leads, both trees are equal and on both disks."""
@@ -197,6 +215,13 @@ class Journal:
 
     # -- the thread ----------------------------------------------------------------------------------------------------
 
+    def _put_marks(self, task: _Task) -> None:
+        """Also without anything new: what another caller has marked is under way, and this task is done after it."""
+        task.marks = task.needs - self._pending
+        task.entries = _zone_entries(task.marks)
+        self._pending |= task.marks
+        self._put(task)
+
     def _put(self, task: _Task) -> None:
         with self._ring:
             self._tasks.append(task)
@@ -207,9 +232,18 @@ class Journal:
             try:
                 self._carry_out(tasks)
             except OSError as error:
-                self.failure = f"the journal cannot be written: {error.strerror}"
-                return
-            self._post(lambda done=tasks: self._settle(done))  # type: ignore[misc]
+                if True:
+                    self.failure = f"the journal cannot be written: {error.strerror}"
+                    return
+                self._post(partial(self._refuse, tasks))
+                self._pause(tasks)
+            else:
+                self._post(partial(self._settle, tasks))
+
+    def _pause(self, tasks: list[_Task]) -> None:
+        """Before what is patient is tried again."""
+        if any(task.patient for task in tasks) and not self._closing:
+            time.sleep(_AGAIN_S)
 
     def _take(self) -> list[_Task]:
         with self._ring:
@@ -233,10 +267,28 @@ class Journal:
                 self._pending.discard((tree, at))
                 self.marks[tree].durable.add(at)
         for task in tasks:
-            if task.then is not None:
+            if any(at not in self.marks[tree].durable for tree, at in task.needs):
+                self._put_marks(task)  # the disk was full when another caller's came to it
+            elif task.then is not None:
                 task.then()
 
+    def _refuse(self, tasks: list[_Task]) -> None:
+        """In the loop's thread: the disk is full, and has none of them, as far as anybody may rely on it."""
+        for task in tasks:
+            self._pending -= task.marks
+        for task in tasks:
+            if not task.patient:
+                self._refused = task.needs
+                if task.then is not None:
+                    task.then()
+                self._refused = frozenset()
+            elif task.replace:
+                self._put(_Task(self._snapshot(), replace=True, then=task.then, patient=True))
+            else:
+                self._put_marks(task)
 
+
+_AGAIN_S = 0.5
 _NOTES_WAIT_S = 1.0
 """So long a note of a move waits for something that has to be written anyway."""
 SMALL = 1 << 14

@@ -1,5 +1,9 @@
 """The journal on the disk: frames that are only ever appended, and a file that is replaced as a whole to forget.
 
+A disk that is full must not stop what is marked and forgotten every day. So there is a second file, whose blocks are
+there already: a replacement is written into it, and then the two change names (RENAME_EXCHANGE, rename(2)). And room
+for more frames is made when half of it is left, not when none is.
+
 A frame is 16 bytes of header (magic, CRC-32 of the rest, size of the rest) and entries. Each is written by one write
 and on the disk before the next one is begun, so a crash can tear the last frame only, and nobody relied on that one
 yet. A damaged frame with a sound one somewhere behind it is therefore no torn end but a disk that lost something, and
@@ -11,6 +15,8 @@ costs one write of data instead of that and a commit of the file system's own jo
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import struct
 import zlib
@@ -18,11 +24,16 @@ from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from pathlib import Path
 
+from mirrord.volume.files import syscalls
+
 _FRAME = struct.Struct("<III4x")
 _ENTRY = struct.Struct("<HHI")
 _MAGIC = 0x4A4E_524D  # "MRNJ"
 ROOM_BYTES = 1 << 18
 """How much is written ahead at a time."""
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Of an OSError: as soon as there is room, all is well again."""
+_EXCHANGE = 2  # linux/fs.h, RENAME_EXCHANGE
 
 
 class Kind(IntEnum):
@@ -94,38 +105,88 @@ class JournalFile:
         self._fd = -1
         self._end = 0
         self._room = 0
+        self._settled = True
+        """The disk knows which of the two files is the journal."""
 
     def append(self, entries: Iterable[Entry]) -> None:
-        """All of them are one frame: a crash leaves all or none."""
+        """All of them are one frame: a crash leaves all or none. If it raises, none counts."""
+        self._settle()
         records = frame(entries)
-        if self._end + len(records) > self._room:
-            self._room = self._end + len(records) + ROOM_BYTES
-            _write(self._fd, records + bytes(ROOM_BYTES), self._end)
-        else:
-            _write(self._fd, records, self._end)
+        end = self._end + len(records)
+        if end + ROOM_BYTES // 2 > self._room:
+            self._make_room(end)
+        _write(self._fd, records, self._end)
         os.fdatasync(self._fd)
-        self._end += len(records)
+        self._end, self._room = end, max(end, self._room)
 
     def replace(self, entries: Iterable[Entry]) -> None:
         """From now on the file holds these and nothing else; a crash leaves either the old file or the new one."""
+        self._settle()  # else what is overwritten here may still be the journal on the disk
         records = frame(entries)
-        beside = self.path.with_suffix(".new")
-        fd = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        fd = self._open_spare()
         try:
-            _write(fd, records + bytes(ROOM_BYTES), 0)
-            os.fsync(fd)
-            os.rename(beside, self.path)
-            _sync_folder(self.path.parent)
+            room = _write_ahead(fd, records)
+            spare, path = os.fsencode(self._spare), os.fsencode(self.path)
+            flags = _EXCHANGE if self.path.exists() else 0
+            syscalls.rename(syscalls.AT_FDCWD, spare, syscalls.AT_FDCWD, path, flags)
         except OSError:
             os.close(fd)
             raise
         self.close()
-        self._fd, self._end, self._room = fd, len(records), len(records) + ROOM_BYTES
+        self._fd, self._end, self._room, self._settled = fd, len(records), room, False
+        self._settle()
+        if not flags:
+            self._reserve()
+
+    def _settle(self) -> None:
+        if not self._settled:
+            _sync_folder(self.path.parent)
+            self._settled = True
+
+    def _make_room(self, end: int) -> None:
+        """Not having it is no failure, as long as there is room for what is to be written now."""
+        room = end + ROOM_BYTES
+        with contextlib.suppress(OSError):
+            _write(self._fd, bytes(room - self._room), self._room)
+            self._room = room
+
+    def _reserve(self) -> None:
+        """The blocks of the next replacement."""
+        with contextlib.suppress(OSError):
+            fd = self._open_spare()
+            try:
+                _write(fd, bytes(ROOM_BYTES), 0)
+            finally:
+                os.close(fd)
+
+    @property
+    def _spare(self) -> Path:
+        return self.path.with_suffix(".spare")
+
+    def _open_spare(self) -> int:
+        return os.open(self._spare, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def _write_ahead(fd: int, records: bytes) -> int:
+    """These and zeros behind them, over whatever was there, onto the disk. How long the file is then: a full disk takes
+    as many zeros as there were blocks."""
+    had = os.fstat(fd).st_size
+    room = len(records) + ROOM_BYTES
+    _write(fd, records, 0)
+    try:
+        _write(fd, bytes(ROOM_BYTES), len(records))
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        room = max(had, len(records))
+    os.ftruncate(fd, room)
+    os.fsync(fd)
+    return room
 
 
 def _write(fd: int, content: bytes, at: int) -> None:

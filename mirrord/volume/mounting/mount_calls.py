@@ -13,6 +13,7 @@ _OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442
 _OPEN_TREE_CLONE = 1
 _MOVE_MOUNT_F_EMPTY_PATH = 4
 _MOUNT_ATTR_RDONLY = 1
+_MS_PRIVATE = 1 << 18
 _MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
 _ATTR = struct.Struct("<QQQQ")
 
@@ -25,10 +26,13 @@ def clone(path: str) -> int:
 
 
 def attach(detached: int, path: str, *, read_only: bool) -> None:
-    """Mount a detached mount at a path, over what is mounted there."""
-    if read_only:
-        wanted = _ATTR.pack(_MOUNT_ATTR_RDONLY, 0, 0, 0)
-        _checked(_LIBC.syscall(_MOUNT_SETATTR, detached, b"", AT_EMPTY_PATH, wanted, len(wanted)))
+    """Mount a detached mount at a path, over what is mounted there.
+
+    It is no peer of the mount that it was cloned from (mount_namespaces(7)), else what is mounted over it would be
+    mounted a second time, under it. In name spaces that follow ours it appears in any case.
+    """
+    wanted = _ATTR.pack(_MOUNT_ATTR_RDONLY if read_only else 0, 0, _MS_PRIVATE, 0)
+    _checked(_LIBC.syscall(_MOUNT_SETATTR, detached, b"", AT_EMPTY_PATH, wanted, len(wanted)))
     _checked(_LIBC.syscall(_MOVE_MOUNT, detached, b"", AT_FDCWD, os.fsencode(path), _MOVE_MOUNT_F_EMPTY_PATH))
 
 

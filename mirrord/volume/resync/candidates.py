@@ -112,7 +112,7 @@ class Candidates:
             self._unfinished.add(entry.node)
         for at in wanted:
             self._zones.add(at)
-        self._journal.mark(self._tree.number, wanted, then)
+        self._journal.mark(self._tree.number, wanted, then, patient=True)
 
     def find(self, node: int) -> Generator[bool, None, bool]:
         """Look through the whole tree for a file that has lost the name by which we knew it; whether it has one."""

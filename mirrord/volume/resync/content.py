@@ -42,14 +42,14 @@ class FileComparison:
         self._asked_bytes: deque[int] = deque()
         """How much each question is about that is not answered."""
         self._tree = tree
-        self._fd = fd
+        self.fd = fd
         self._chunks = chunks
         self._buffer = buffer
         self._look = look
         self._piece_bytes = piece_bytes
 
     def close(self) -> None:
-        os.close(self._fd)
+        os.close(self.fd)
 
     def give_up(self, *, asked: bool = True) -> None:
         """Nothing is asked any more, nor sent. Not `asked`: nor is the question taken last."""
@@ -69,18 +69,18 @@ class FileComparison:
     @property
     def exists(self) -> bool:
         """Whether it still has a name."""
-        return os.fstat(self._fd).st_nlink > 0
+        return os.fstat(self.fd).st_nlink > 0
 
     @property
     def linked(self) -> bool:
         """Whether it has several names."""
-        return os.fstat(self._fd).st_nlink > 1
+        return os.fstat(self.fd).st_nlink > 1
 
     def questions(self) -> Iterator[Record]:
         """A record for each part; the reading is done when it is taken, and it must be put into the stream at once."""
         flags, at = LOOK * self._look, 0
-        while at < (size := os.fstat(self._fd).st_size):
-            data = next_data(self._fd, at)
+        while at < (size := os.fstat(self.fd).st_size):
+            data = next_data(self.fd, at)
             hole_end = min(size if data is None else data - data % BLOCK_BYTES, size, at + HOLE_BYTES)
             if hole_end > at:
                 self._asked_bytes.append(hole_end - at)
@@ -90,7 +90,7 @@ class FileComparison:
             elif data is not None and self._is_marked(at):
                 end = min(at - at % self._piece_bytes + self._piece_bytes, self._data_end(data))
                 self._asked_bytes.append(end - at)
-                found = digests(self._fd, at, end, self._buffer)
+                found = digests(self.fd, at, end, self._buffer)
                 yield Record(Kind.DIGESTS, self._tree, self.node, at, flags, found)
                 at = end
             else:
@@ -113,7 +113,7 @@ class FileComparison:
         """What the peer wants, as it is when it is taken."""
         while self.wanted:
             start, end = self.wanted.pop(0)
-            content = os.pread(self._fd, end - start, start)
+            content = os.pread(self.fd, end - start, start)
             if content:
                 self.repaired = True
                 yield Record(Kind.WRITE, self._tree, self.node, start, 0, content)
@@ -129,7 +129,7 @@ class FileComparison:
 
     def _data_end(self, data: int) -> int:
         """Where the next hole behind this data begins, rounded up to whole blocks."""
-        end = os.lseek(self._fd, data, os.SEEK_HOLE)
+        end = os.lseek(self.fd, data, os.SEEK_HOLE)
         return end + -end % BLOCK_BYTES
 
     def _next_place(self, at: int, data: int) -> int:

@@ -185,8 +185,9 @@ def _copy_extents(reader: int, writer: int, size: int) -> None:
         except OSError:
             return  # nothing but a hole follows
         end = os.lseek(reader, at, os.SEEK_HOLE)
-        while at < end:
-            copied = os.copy_file_range(reader, writer, min(end - at, _PIECE_BYTES), at, at)
+        os.lseek(writer, at, os.SEEK_SET)
+        while at < end:  # not copy_file_range(2), which fails between file systems of two types
+            copied = os.sendfile(writer, reader, at, min(end - at, _PIECE_BYTES))
             if copied == 0:
                 return
             at += copied

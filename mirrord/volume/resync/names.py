@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -36,6 +37,17 @@ class Names:
     def open(self, node: int, flags: int) -> int:
         """A descriptor, the caller's to close. Raises OSError, or KeyError for what was never met."""
         return syscalls.open_by_handle(self._tree.root, self.handle(node), flags | os.O_CLOEXEC)
+
+    def open_file(self, node: int) -> int | None:
+        """The same, for reading; None: the number is another object's by now. That one is never opened: a pipe's end
+        waits for the other one, and opening a device may do anything. Raises what `open` does."""
+        found = self.open(node, os.O_PATH | os.O_NOFOLLOW)
+        try:
+            if not stat.S_ISREG(os.fstat(found).st_mode):
+                return None
+            return os.open(b"/proc/self/fd/%d" % found, os.O_RDONLY | os.O_NOATIME | os.O_CLOEXEC)
+        finally:
+            os.close(found)
 
     def handle(self, node: int) -> bytes:
         """Raises KeyError for what was never met."""

@@ -51,8 +51,10 @@ class Resync:
         self, trees: Sequence[ServedTree], journal: Journal, checkpoints: Checkpoints, outlet: Outlet, *,
         everything: bool, keep: bool, rate_bytes_s: int, settle_times: Callable[[], None],
         later: Callable[[float, Callable[[], None]], None], done: Callable[[], None],
+        clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:  # fmt: skip
-        """everything: the journals are not asked. keep: the peer keeps what differs before it is overwritten."""
+        """everything: the journals are not asked. keep: the peer keeps what differs before it is overwritten. clock: in
+        ns; what is done in one turn depends on it."""
         self.rate_bytes_s = rate_bytes_s
         self.sent_bytes = 0
         self._journal = journal
@@ -61,12 +63,13 @@ class Resync:
         self._settle_times = settle_times
         self._later = later
         self._done = done
+        self._clock = clock
         self._passes = [Pass(tree, journal, self._put, everything=everything, keep=keep) for tree in trees]
         self._steps = self._all_steps()
         self._ended = False
         self._free_at_ns = 0
         """When the rate allows the next record."""
-        self._checkpoint_at_ns = time.monotonic_ns() + INTERVAL_S * NS
+        self._checkpoint_at_ns = clock() + INTERVAL_S * NS
 
     # -- for the volume ------------------------------------------------------------------------------------------------
 
@@ -74,7 +77,7 @@ class Resync:
         """Goes on for so long; whether there is more to do before the peer answers."""
         if self._ended:
             return False
-        began = now = time.monotonic_ns()
+        began = now = self._clock()
         self._outlet.catch_up()
         more = True
         while more and now - began < budget_ns:
@@ -83,7 +86,7 @@ class Resync:
                 more = False
                 break
             more = next(self._steps, False)
-            now = time.monotonic_ns()
+            now = self._clock()
         if now > self._checkpoint_at_ns and not self._ended and not self._checkpoints.under_way:
             self._checkpoint_at_ns = now + INTERVAL_S * NS
             self._checkpoints.begin(lambda: None, still=self._still)
@@ -140,5 +143,5 @@ class Resync:
         size = HEADER.size + len(record.payload)
         self.sent_bytes += size
         if self.rate_bytes_s:
-            now = time.monotonic_ns()
+            now = self._clock()
             self._free_at_ns = max(self._free_at_ns, now) + size * NS // self.rate_bytes_s

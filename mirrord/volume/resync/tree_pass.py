@@ -7,7 +7,6 @@ peer brings it further.
 from __future__ import annotations
 
 import os
-import stat
 from collections import deque
 from collections.abc import Iterator
 
@@ -30,7 +29,6 @@ WINDOW = 16
 """Questions on their way: enough to keep both ends busy, little enough for memory."""
 REBUILDS_MAX = 3
 """A listing is begun anew so often when the folder changes meanwhile; after that it is made in one step."""
-_READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NOATIME
 
 
 class Pass:
@@ -224,12 +222,11 @@ class Pass:
 
     def _compare(self, node: int, chunks: set[int] | None) -> Iterator[bool]:
         try:
-            fd = self._names.open(node, _READ_FILE)
+            fd = self._names.open_file(node)
         except (OSError, LookupError):
             self._gone(node)
             return
-        if not stat.S_ISREG(os.fstat(fd).st_mode):  # the number is another object's by now
-            os.close(fd)
+        if fd is None:
             self._candidates.finished(node)
             self.tally.finish(node)
             return
@@ -297,9 +294,7 @@ class Pass:
         if exists and comparison.repaired and not again:
             again = not self._is_known(node)
             if not again:
-                fd = self._names.open(node, _READ_FILE)
-                self._put_attributes(node, fd)
-                os.close(fd)
+                self._put_attributes(node, comparison.fd)
         comparison.close()
         if exists and again:
             self._plan.compare(node)

@@ -1,0 +1,96 @@
+"""A planned stop of either node, by an operator or by SIGTERM, while somebody writes: nothing acknowledged is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from lab.mirror import MirrorLab, plain
+from tests.lab.mirrors import DATA, Recording, missing, other, restore, wait_equal
+from tests.lab.test_topology import name
+from tests.posix.ledger import Ledger
+
+pytestmark = pytest.mark.needs_root
+
+WAYS = ["farmctl stop", "SIGTERM"]
+
+
+@pytest.fixture(scope="module")
+def built() -> Iterator[MirrorLab]:
+    with MirrorLab(name("planned"), [plain()]) as lab:
+        yield lab
+
+
+@pytest.fixture
+def serving(built: MirrorLab) -> str:
+    """The node that serves an empty directory to a pair in sync."""
+    serving = restore(built)
+    built.exec(serving, "sh", "-c", f"rm -rf {DATA}/*")
+    return serving
+
+
+def stop(lab: MirrorLab, node: str, way: str) -> None:
+    if way == "SIGTERM":
+        lab.stop(node)
+    else:
+        lab.farmctl(node, "stop")
+        assert lab.status(node)["role"] == "STOP", "farmctl waits until it is so"
+
+
+def start(lab: MirrorLab, node: str, way: str) -> None:
+    if way == "SIGTERM":
+        lab.start(node)
+    else:
+        lab.farmctl(node, "start")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_node_that_serves_is_stopped_and_the_other_one_goes_on(built: MirrorLab, serving: str, way: str) -> None:
+    lab, ledger, successor = built, Ledger(), other(serving)
+    with Recording(lab, ledger, serving) as recording:
+        recording.wait_more(500)
+        stop(lab, serving, way)
+        lab.wait(successor, role="ALONE", readiness="ready")
+    assert missing(lab, ledger, successor) == []
+    with Recording(lab, ledger, successor) as recording:
+        recording.wait_more(200)
+        start(lab, serving, way)
+        assert lab.wait_pair() == successor
+        recording.wait_more(200)
+    wait_equal(lab)
+    assert missing(lab, ledger, successor) == []
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_node_that_follows_is_stopped_and_nobody_notices(built: MirrorLab, serving: str, way: str) -> None:
+    lab, ledger, follower = built, Ledger(), other(serving)
+    with Recording(lab, ledger, serving) as recording:
+        recording.wait_more(500)
+        stop(lab, follower, way)
+        lab.wait(serving, role="ALONE", readiness="ready")
+        recording.wait_more(200)
+        start(lab, follower, way)
+        assert lab.wait_pair() == serving
+        recording.wait_more(200)
+    assert ledger.ended == []
+    wait_equal(lab)
+    assert missing(lab, ledger, serving) == []
+
+
+def test_both_are_stopped_one_after_the_other_and_come_back(built: MirrorLab, serving: str) -> None:
+    """The last one that served has everything; the one that comes first waits for it."""
+    lab, ledger, last = built, Ledger(), other(serving)
+    with Recording(lab, ledger, serving) as recording:
+        recording.wait_more(500)
+        lab.stop(serving)
+        lab.wait(last, role="ALONE", readiness="ready")
+    with Recording(lab, ledger, last) as recording:
+        recording.wait_more(200)
+        lab.stop(last)
+    lab.start(serving)
+    assert lab.status(serving)["role"] == "WAIT"
+    lab.start(last)
+    assert lab.wait_pair() == last
+    assert missing(lab, ledger, last) == []
+    wait_equal(lab)

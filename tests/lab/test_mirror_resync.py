@@ -1,0 +1,97 @@
+"""A resync is cut off in its middle, again and again, on either side: it goes on, and nothing acknowledged is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from signal import SIGKILL
+from typing import Any
+
+import pytest
+
+from lab.mirror import MirrorLab, plain
+from lab.waiting import until
+from tests.lab.mirrors import DATA, Recording, mend, missing, other, restore, wait_equal
+from tests.lab.test_topology import name
+from tests.posix.ledger import Ledger
+
+pytestmark = pytest.mark.needs_root
+
+RATE_MB_S = 20
+FILES, FILE_MB = 6, 10
+MIDDLE_BYTES = 6_000_000
+"""Sent by then; a tenth of what differs."""
+WITHIN_S = 20.0
+
+Fault = Callable[[MirrorLab, str], None]
+
+
+def kill_volume(lab: MirrorLab, node: str) -> None:
+    lab.signal_volume(node, SIGKILL)
+
+
+def kill_daemon(lab: MirrorLab, node: str) -> None:
+    lab.crash(node)
+
+
+def kill_both(lab: MirrorLab, node: str) -> None:
+    lab.signal_volume(node, SIGKILL)
+    lab.crash(node)
+
+
+def power_off(lab: MirrorLab, node: str) -> None:
+    lab.kill(node)
+
+
+FAULTS: list[Fault] = [kill_volume, kill_daemon, kill_both, power_off]
+
+
+@pytest.fixture(scope="module")
+def built() -> Iterator[MirrorLab]:
+    with MirrorLab(name("resync"), [plain(resync_rate_mb_s=str(RATE_MB_S))]) as lab:
+        yield lab
+
+
+@pytest.fixture
+def source(built: MirrorLab) -> str:
+    """The node that serves, alone, with much that the other one has yet to get; all of it is on its disk."""
+    source = restore(built)
+    built.kill(other(source))
+    built.wait(source, role="ALONE", readiness="ready")
+    script = f"rm -rf {DATA}/*; for n in $(seq {FILES}); do head -c {FILE_MB}M /dev/urandom > {DATA}/$n; done; sync -f /srv"
+    built.exec(source, "sh", "-c", script)
+    return source
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_it_is_cut_off_in_its_middle_and_goes_on(built: MirrorLab, source: str, side: str) -> None:
+    lab, ledger, target = built, Ledger(), other(source)
+    victim = source if side == "source" else target
+    lab.start(target)
+    for fault in FAULTS:
+        with Recording(lab, ledger, source):
+            progress = wait_middle(lab, source)
+            print(fault.__name__, progress)
+            fault(lab, victim)
+            if side == "source":
+                lab.wait(target, role="WAIT")
+        mend(lab)
+        lab.wait(source, role="ALONE", readiness="ready")
+        lost = missing(lab, ledger, source, durable=fault is power_off)
+        assert lost == [], f"after {fault.__name__}"
+    progress = wait_middle(lab, source)
+    print(progress)
+    assert lab.wait_pair() == source
+    wait_equal(lab)
+
+
+def wait_middle(lab: MirrorLab, source: str) -> dict[str, Any]:
+    """Wait until a resync is in its middle; how far it is."""
+    seen: dict[str, Any] = {}
+
+    def is_there() -> bool:
+        nonlocal seen
+        seen = lab.status(source).get("progress") or {}
+        return bool(seen) and seen["sent_bytes"] > MIDDLE_BYTES
+
+    until(is_there, "a resync to be in its middle", WITHIN_S, interval_s=0.02)
+    return seen

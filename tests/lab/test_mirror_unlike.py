@@ -1,0 +1,156 @@
+"""Two nodes that are not alike: their clocks are apart, or one has another version of the program."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab import services
+from lab.machine import CHECKOUT
+from lab.mirror import NODES, PYTHON, MirrorLab, plain
+from lab.waiting import until
+from mirrord.codec import LAYOUT
+from mirrord.volume.link.greeting import VERSIONS
+from tests.lab.mirrors import DATA, Recording, missing, wait_equal
+from tests.lab.test_topology import name
+from tests.posix.ledger import Ledger
+
+pytestmark = pytest.mark.needs_root
+
+AHEAD_S = 3600
+AN_HOUR_AHEAD = (
+    PYTHON,
+    "-c",
+    f"import time; now = time.time_ns; time.time_ns = lambda: now() + {AHEAD_S} * 10**9; "
+    "from mirrord.program import main; main()",
+)
+NEWEST = VERSIONS[1]
+GREETING, CODEC = "mirrord/volume/link/greeting.py", "mirrord/codec.py"
+WITHIN_S = 15.0
+
+
+@pytest.fixture(scope="module")
+def built() -> Iterator[MirrorLab]:
+    with MirrorLab(name("unlike"), [plain()]) as lab:
+        yield lab
+
+
+@pytest.fixture
+def lab(built: MirrorLab) -> Iterator[MirrorLab]:
+    """n1 serves alone; what n2 runs is for the test to say. At the end both are alike again, and a pair."""
+    assert built.wait_pair() == "n1"
+    built.stop("n2")
+    yield built
+    for node in ("n2", "n1"):  # n1 last, so that it is the one that serves again
+        if built.status("n1")["role"] != "PRIM":
+            built.stop(node)
+            built.start(node)
+    assert built.wait_pair() == "n1"
+
+
+def program(folder: Path, file: str, line: str, changed: str) -> tuple[str, ...]:
+    """The command line of a mirrord in which one line differs from ours."""
+    for package in ("mirrord", "farmd", "bpf"):
+        shutil.copytree(CHECKOUT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    text = (folder / file).read_text()
+    assert text.count(f"\n{line}\n") == 1
+    (folder / file).write_text(text.replace(f"\n{line}\n", f"\n{changed}\n"))
+    return ("env", f"PYTHONPATH={folder}", PYTHON, "-P", "-m", "mirrord.program")
+
+
+def speaking(folder: Path, oldest: int, newest: int) -> tuple[str, ...]:
+    """A mirrord that speaks these versions of the stream."""
+    return program(folder, GREETING, f"VERSIONS = {VERSIONS}", f"VERSIONS = {(oldest, newest)}")
+
+
+def told(lab: MirrorLab, node: str, sentence: str) -> None:
+    """Wait until a node's events have this sentence."""
+    until(lambda: any(sentence in event["text"] for event in lab.status(node)["events"]), sentence, WITHIN_S)
+
+
+def test_clocks_that_are_apart_are_told_of_and_nothing_depends_on_them(lab: MirrorLab) -> None:
+    ledger = Ledger()
+    lab.start("n2", program=AN_HOUR_AHEAD)
+    with Recording(lab, ledger, "n1") as recording:
+        assert lab.wait_pair() == "n1"
+        recording.wait_more(200)
+        for node, apart_s in zip(NODES, (AHEAD_S, -AHEAD_S), strict=True):
+            told(lab, node, f"the clocks of the two nodes are {AHEAD_S:.1f} s apart")
+            assert lab.status(node)["clocks_apart_s"] == pytest.approx(apart_s, abs=1)
+            assert f"{AHEAD_S:.1f} s apart" in lab.exec(node, *services.farmctl("status")).stdout
+        lab.farmctl("n1", "swap")
+        assert lab.wait_pair() == "n2"
+    assert missing(lab, ledger, "n2") == []
+    wait_equal(lab)
+    lab.farmctl("n1", "swap")
+
+
+def test_a_newer_version_that_speaks_ours_too_takes_part(lab: MirrorLab, tmp_path: Path) -> None:
+    """One node is upgraded, serves, and the other one follows it."""
+    ledger = Ledger()
+    newer = speaking(tmp_path, NEWEST, NEWEST + 1)
+    lab.start("n2", program=newer)
+    with Recording(lab, ledger, "n1") as recording:
+        assert lab.wait_pair() == "n1"
+        recording.wait_more(200)
+        lab.farmctl("n1", "swap")
+        assert lab.wait_pair() == "n2"
+    with Recording(lab, ledger, "n2") as recording:
+        recording.wait_more(200)
+        lab.stop("n1")
+        lab.start("n1", program=newer)
+        assert lab.wait_pair() == "n2"
+        recording.wait_more(200)
+    assert missing(lab, ledger, "n2") == []
+    wait_equal(lab)
+    lab.farmctl("n1", "swap")
+
+
+@pytest.mark.parametrize(
+    ("oldest", "newest", "sentences"),
+    [
+        pytest.param(
+            NEWEST + 1,
+            NEWEST + 1,
+            [f"speaks versions {VERSIONS[0]} to {NEWEST} of the stream and its peer {NEWEST + 1} to {NEWEST + 1}"] * 2,
+            id="the next one, which does not speak ours",
+        ),
+        pytest.param(
+            NEWEST + 1,
+            NEWEST + 2,
+            [
+                f"node n2 speaks version {NEWEST + 2} of the stream, this one {NEWEST}",
+                f"node n1 speaks version {NEWEST} of the stream, this one {NEWEST + 2}",
+            ],
+            id="the one after the next",
+        ),
+    ],
+)
+def test_a_version_too_far_away_is_refused_before_data_is_touched(
+    lab: MirrorLab, tmp_path: Path, oldest: int, newest: int, sentences: list[str]
+) -> None:
+    lab.exec("n1", "sh", "-c", f"echo later > {DATA}/later")
+    lab.start("n2", program=speaking(tmp_path, oldest, newest))
+    for node, sentence in zip(NODES, sentences, strict=True):
+        told(lab, node, sentence)
+    check_refused(lab)
+
+
+def test_heartbeats_of_another_layout_are_told_of(lab: MirrorLab, tmp_path: Path) -> None:
+    lab.exec("n1", "sh", "-c", f"echo later > {DATA}/later")
+    lab.start("n2", program=program(tmp_path, CODEC, f"LAYOUT = {LAYOUT}", f"LAYOUT = {LAYOUT + 1}"))
+    for node in NODES:
+        told(lab, node, "heartbeats of another version arrive: the two programs may be one version apart, not more")
+    check_refused(lab)
+
+
+def check_refused(lab: MirrorLab) -> None:
+    """n1 serves on, and n2 has neither taken anything nor serves."""
+    assert (lab.status("n1")["role"], lab.status("n1")["readiness"]) == ("ALONE", "ready")
+    assert lab.status("n2")["role"] in ("WAIT", "SECOND")
+    assert not lab.status("n2")["in_sync"]
+    assert "later" not in lab.exec("n2", "ls", DATA).stdout.split()
+    lab.exec("n1", "rm", f"{DATA}/later")
