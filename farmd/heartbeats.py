@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
-from socket import socket
 
 from farmd import codec
 from farmd.config import Config, Node
@@ -24,41 +21,24 @@ class _Told:
     traffic: Traffic
 
 
-class Heartbeats:
+class Heartbeats(Networks[Heartbeat]):
     """Those of one node."""
 
     def __init__(self, config: Config, node: Node, incarnation: int) -> None:
         """Raises MachineError if an address is not this machine's or the port is taken."""
         farm = config.farm
         peers = {peer.id: peer.addresses for peer in config.nodes if peer.id != node.id}
-        self._networks = Networks(farm.name, Keyring(farm.keys), node.addresses, peers, farm.port)
+        super().__init__(farm.name, Keyring(farm.keys), node.addresses, peers, farm.port)
         self._node = node.id
         self._incarnation = incarnation
         self._told: dict[int, _Told] = {}
-
-    @property
-    def sockets(self) -> list[socket]:
-        """One for each network."""
-        return self._networks.sockets
-
-    @property
-    def refused(self) -> Counter[str]:
-        """Datagrams dropped, by the name of their fault."""
-        return self._networks.refused
-
-    def close(self) -> None:
-        self._networks.close()
 
     def send(self, broadcast: Broadcast, traffic: Traffic) -> None:
         """To every peer over every network."""
         for_all = codec.pack_state(broadcast.state) + codec.pack_traffic(traffic)
         for peer, echo in broadcast.echoes.items():
             payload = codec.pack_echo(echo) + for_all
-            self._networks.send(peer, Frame(self._node, self._incarnation, broadcast.seq, payload))
-
-    def receive(self) -> Iterator[Heartbeat]:
-        """All that has arrived and is authentic, until the sockets are empty."""
-        return self._networks.receive(self._read)
+            self._send(peer, Frame(self._node, self._incarnation, broadcast.seq, payload))
 
     def _read(self, frame: Frame) -> Heartbeat:
         heartbeat, traffic = codec.unpack(frame)

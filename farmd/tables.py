@@ -171,7 +171,8 @@ def _writing(figures: dict[str, Any]) -> Text:
     text = Text(f"writes: {rate(figures['writes_s'])}/s, {size(figures['bytes_s'])}/s")
     if latency["p50"] is not None:
         text.append(f", {latency['p50']:g} ms (99 %: {latency['p99']:g} ms)")
-    return text.append(f"; {size(figures['lag_bytes'])} on the way, {figures['zones']} zones to compare after a crash")
+    zones = "1 zone" if figures["zones"] == 1 else f"{figures['zones']} zones"
+    return text.append(f"; {size(figures['lag_bytes'])} on the way, {zones} to compare after a crash")
 
 
 def _heard(answer: dict[str, Any]) -> Text:

@@ -256,6 +256,9 @@ class MirrorLab(Lab):
                 there.path(directory).mkdir(parents=True, exist_ok=True)
 
     def _cut_power(self, there: Machine) -> None:
+        # No volume may say any more that something is on the disk: an fsync(2) that is under way while ext4 is shut
+        # down can return 0 although it never came there.
+        self.signal_volume(there.name, SIGSTOP)
         self.disks[there.name].cut_power(there)
         super()._cut_power(there)
         self.disks[there.name].wait_unplugged()
@@ -300,6 +303,11 @@ def plain(name: str = "data", directories: Iterable[str] = ("/srv/data",), **mir
         addresses = json.dumps([f"10.99.0.{number}", f"10.0.0.{number}"])
         text += f'\n[[node]]\nid = {number}\nname = "{node}"\naddresses = {addresses}\n'
     return text
+
+
+def quick(name: str = "data", directories: Iterable[str] = ("/srv/data",), **mirror: str) -> str:
+    """As `plain`, with a virtual address that needs no filter, whose compilation takes most of a node's start."""
+    return plain(name, directories, vip_mode='"alias"', **mirror)
 
 
 _TOLD = ("role", "readiness", "reason", "condition", "generation", "in_sync", "linked", "progress", "figures")

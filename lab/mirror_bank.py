@@ -39,7 +39,8 @@ CONNECTION = "user=postgres dbname=postgres connect_timeout=2 tcp_user_timeout=1
 class Bank:
     """The clients; they work from `with` until its end."""
 
-    def __init__(self, lab: Lab, address: str, clients: int = 4) -> None:
+    def __init__(self, lab: Lab, address: str, first: int = 0, clients: int = 4) -> None:
+        """first: the first client's number; of each client the ledger has the transfers 1, 2, 3 and so on once."""
         self.lab = lab
         self.address = address
         self.committed: list[tuple[int, int]] = []
@@ -48,7 +49,7 @@ class Bank:
         """When, by CLOCK_MONOTONIC, in order."""
         self._stopped = threading.Event()
         self._lock = threading.Lock()
-        self._clients = [threading.Thread(target=self._work, args=[number]) for number in range(clients)]
+        self._clients = [threading.Thread(target=self._work, args=[number]) for number in range(first, first + clients)]
 
     def __enter__(self) -> Self:
         for client in self._clients:

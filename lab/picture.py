@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from lab import measure, services
-from lab.errors import LabError
 from lab.machine import CHECKOUT
 from lab.mirror import MirrorLab, plain
 from lab.network import Lab
+from lab.showing import showing
 from lab.topology import FAR, LAN, VIPS, Topology
 from lab.waiting import until
 
@@ -93,21 +94,15 @@ def main() -> int:
     parser.add_argument("file", nargs="?", type=Path, help="default: README's picture")
     parser.add_argument("--mirror", action="store_true", help="of a mirror, while it is brought up to date")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the lab is taken down then, too
     file = arguments.file or PICTURES / ("mirror.svg" if arguments.mirror else "top.svg")
     name = f"picture-{os.getpid()}"
-    try:
+    with showing("picture", Console(stderr=True)):
         if arguments.mirror:
             with MirrorLab(name, [plain("db", resync_rate_mb_s=str(RESYNC_MB_S))]) as mirror:
                 draw_mirror(mirror, file)
         else:
             with Lab(name, config=services.farm_config(Topology(NODES)) + CHECK, nodes=NODES) as lab:
                 draw(lab, file)
-    except LabError as error:
-        print(f"picture: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
     print(file)
     return 0
 

@@ -45,6 +45,12 @@ def status_field(pid: int, field: str) -> str:
     return ""
 
 
+def processor_s(pid: int) -> float:
+    """User and system time that a process has taken (proc(5), fields 14 and 15 of stat)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def is_namespace_init(pid: int) -> bool:
     """Process 1 of a pid namespace below ours: the numbers of NSpid go from our namespace to the innermost one."""
     numbers = status_field(pid, "NSpid").split()

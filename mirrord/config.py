@@ -107,7 +107,8 @@ class Mirror:
     """
 
     tls: Tls | None = None
-    """Encrypts the replication stream; without it, it is authenticated by `keys` and in the clear."""
+    """Encrypts and authenticates the replication stream. Without it, the nodes prove to each other by `keys` who they
+    are, and what follows is in the clear and as safe as the network is."""
 
     resync_rate_mb_s: float = 0.0
     """The most that a resync sends, in megabytes (10^6 bytes) a second, 0 to 100,000; 0: no limit.

@@ -39,6 +39,12 @@ class Verbs:
         return added
 
 
+def add_timeout(added: argparse.ArgumentParser, default_s: float, *aliases: str) -> None:
+    """How long the verb waits for what it has ordered."""
+    text = f"seconds to wait (default {default_s:g})"
+    added.add_argument("--timeout", *aliases, type=float, default=default_s, metavar="S", help=text)
+
+
 def farm_socket(arguments: argparse.Namespace) -> Path:
     """The control socket of the farm that is meant."""
     if arguments.farm is not None:

@@ -81,7 +81,7 @@ def _after_setup() -> list[str]:
         found = any(path.name != "health.toml" for path in CONFIGURATION.glob("*.toml"))
     except PermissionError:  # a dry run by somebody who may not look
         return []
-    return [] if found else ["farmctl init    # on one node; copy what it writes to the others"]
+    return [] if found else ["farmctl init    # or init --mirror; on one node: copy what it writes to the others"]
 
 
 def _keygen(arguments: argparse.Namespace) -> int:
@@ -119,10 +119,11 @@ def _init(arguments: argparse.Namespace) -> int:
         return 0
     path = Path(os.path.abspath(arguments.output or f"/etc/farmd/{draft.name}.toml"))
     key = Path(draft.key)
-    _write(path, draft.text(), mode=0o644, force=arguments.force)
+    _refuse_to_replace(path, force=arguments.force)
     fresh = not key.exists()
     if fresh:
         _write(key, files.new_key() + "\n", mode=0o600, force=False)
+    _write(path, draft.text(), mode=0o644, force=arguments.force)
     answer = {"file": str(path), "key": str(key), "key_is_new": fresh, "next": _after_init(draft, path)}
     _tell(arguments, answer, f"{path}: the configuration.\n{key}: {'a new key' if fresh else 'the key'}.")
     return 0
@@ -157,9 +158,13 @@ def _ask(question: str) -> str:
 def _write(path: Path, text: str, *, mode: int, force: bool) -> None:
     from farmd.setup import files
 
+    _refuse_to_replace(path, force=force)
+    files.write(path, text, mode=mode, replace=force)
+
+
+def _refuse_to_replace(path: Path, *, force: bool) -> None:
     if path.exists() and not force:
         raise MachineError(f"{path} is there already; --force replaces it")
-    files.write(path, text, mode=mode, replace=force)
 
 
 def _tell(arguments: argparse.Namespace, answer: dict[str, Any], text: str) -> None:
@@ -177,7 +182,10 @@ def _check_config(arguments: argparse.Namespace) -> int:
     from farmd.config_file import load
     from farmd.kit import toml
 
-    if "mirror" in toml.parse(arguments.file):
+    tables = toml.parse(arguments.file)
+    if "farm" not in tables and "mirror" not in tables:
+        raise ConfigError(str(arguments.file), "has neither a [farm] nor a [mirror]")
+    if "mirror" in tables:
         from mirrord import checking
 
         answer, text = checking.check(arguments.file, here=arguments.here)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from farmd.commands.asking import POLL_S, Verbs, ask
+from farmd.commands.asking import POLL_S, Verbs, add_timeout, ask
 from farmd.errors import MachineError
 
 CHANGE_TIMEOUT_S = 180.0
@@ -23,21 +23,16 @@ Done = Callable[[dict[str, Any]], bool]
 
 def add(verbs: Verbs) -> None:
     swap = verbs.farm_verb("swap", _swap, "mirror: the two nodes change places; the application stops and starts")
-    _add_timeout(swap, CHANGE_TIMEOUT_S)
+    add_timeout(swap, CHANGE_TIMEOUT_S)
     promote = verbs.farm_verb("promote", _promote, "mirror: let this node serve with the data that it has")
     promote.add_argument("--force-outdated", action="store_true", help="even though the other node has newer data: "
                          "what was acknowledged and is not here is given up")  # fmt: skip
-    _add_timeout(promote, CHANGE_TIMEOUT_S)
+    add_timeout(promote, CHANGE_TIMEOUT_S)
     verbs.farm_verb("resync", _resync, "mirror: compare everything anew, and make the other node equal to this one")
     verify = verbs.farm_verb("verify", _verify, "mirror: compare both nodes while they run; exit code 1 if they differ")
-    _add_timeout(verify, VERIFY_TIMEOUT_S)
+    add_timeout(verify, VERIFY_TIMEOUT_S)
     diverged = verbs.farm_verb("diverged", _diverged, "mirror: where files are kept that only this node had")
     diverged.add_argument("--looked", action="store_true", help="somebody has looked: put them aside, show it no more")
-
-
-def _add_timeout(added: argparse.ArgumentParser, default_s: float) -> None:
-    text = f"seconds to wait (default {default_s:g})"
-    added.add_argument("--timeout", type=float, default=default_s, metavar="S", help=text)
 
 
 def _swap(arguments: argparse.Namespace) -> int:

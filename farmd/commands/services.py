@@ -7,7 +7,7 @@ import json
 import time
 from typing import Any
 
-from farmd.commands.asking import POLL_S, Verbs, ask, show
+from farmd.commands.asking import POLL_S, Verbs, add_timeout, ask, show
 from farmd.commands.mirrors import SERVING, mirror_status
 from farmd.errors import MachineError
 
@@ -39,19 +39,14 @@ def add(verbs: Verbs) -> None:
     wait.add_argument("what", choices=(*FARM_WAITS, *MIRROR_WAITS), help="ready: a farm's node may own buckets, a "
                       "mirror's does what it is for; drained: owns none, no flows; prim: serves; second: follows; "
                       "insync: both have everything")  # fmt: skip
-    _add_timeout(wait, WAIT_TIMEOUT_S)
+    add_timeout(wait, WAIT_TIMEOUT_S, "--within")
 
 
 def _add_wish(verbs: Verbs, name: str, text: str) -> argparse.ArgumentParser:
     added = verbs.farm_verb(name, _wish, text)
     added.set_defaults(verb=name)
-    _add_timeout(added, SERVICE_TIMEOUT_S)
+    add_timeout(added, SERVICE_TIMEOUT_S, "--within")
     return added
-
-
-def _add_timeout(added: argparse.ArgumentParser, default_s: float) -> None:
-    text = f"seconds to wait (default {default_s:g})"
-    added.add_argument("--timeout", "--within", type=float, default=default_s, metavar="S", help=text)
 
 
 def _wish(arguments: argparse.Namespace) -> int:

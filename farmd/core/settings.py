@@ -10,8 +10,30 @@ MS = 1_000_000
 """Nanoseconds in a millisecond."""
 
 
+class Speaking:
+    """What follows from the settings of a node that sends heartbeats, of a farm or a mirror."""
+
+    __slots__ = ()
+    heartbeat_ns: int
+    suspect_ns: int
+    names: Mapping[int, str]
+
+    def name_of(self, node: int) -> str:
+        return self.names.get(node, str(node))
+
+    @property
+    def stale_ns(self) -> int:
+        """The age from which an echo says that our messages are being lost: 2H."""
+        return 2 * self.heartbeat_ns
+
+    @property
+    def excluded_ns(self) -> int:
+        """How long a node may have been deaf or asleep before the others may have gone on without it: D - 3H."""
+        return self.suspect_ns - 3 * self.heartbeat_ns
+
+
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Speaking):
     """One node's part of the configuration, in the core's units (nanoseconds)."""
 
     node: int
@@ -36,23 +58,10 @@ class Settings:
     names: Mapping[int, str] = field(default_factory=dict)
     """What people call the nodes."""
 
-    def name_of(self, node: int) -> str:
-        return self.names.get(node, str(node))
-
-    @property
-    def stale_ns(self) -> int:
-        """The age from which an echo says that our messages are being lost: 2H."""
-        return 2 * self.heartbeat_ns
-
     @property
     def urgent_ns(self) -> int:
         """How often a node speaks while a view is on its way, so that a lost message costs little."""
         return self.heartbeat_ns // 5
-
-    @property
-    def excluded_ns(self) -> int:
-        """How long a node may have been deaf before it must reckon with a view without itself: D - 3H."""
-        return self.suspect_ns - 3 * self.heartbeat_ns
 
     @property
     def majority(self) -> int:

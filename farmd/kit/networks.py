@@ -9,9 +9,10 @@ import contextlib
 import logging
 import socket
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Generic, TypeVar
 
 from farmd.errors import MachineError, RemoteError
 from farmd.kit.toml import Address
@@ -28,8 +29,8 @@ NETWORK_CONTROL = 0xC0
 T = TypeVar("T")
 
 
-class Networks:
-    """Sockets of one node, bound to its own addresses; its peers' addresses are in the same order."""
+class Networks(ABC, Generic[T]):
+    """Sockets of one node, bound to its own addresses; its peers' addresses are in the same order. T: a message."""
 
     def __init__(
         self,
@@ -46,7 +47,7 @@ class Networks:
         self._port = port
         self.refused: Counter[str] = Counter()
         """Datagrams dropped, by the name of their fault."""
-        self.heard_ns: dict[tuple[int, int], int] = {}
+        self._heard_ns: dict[tuple[int, int], int] = {}
         """When a peer's newest authentic datagram came over a network: (its id, the position of the address)."""
         self.sockets: list[socket.socket] = []
         try:
@@ -60,18 +61,19 @@ class Networks:
         for sock in self.sockets:
             sock.close()
 
-    def send(self, peer: int, frame: Frame) -> None:
+    @abstractmethod
+    def _read(self, frame: Frame) -> T:
+        """What an authentic datagram of a peer says. RemoteError if that makes no sense."""
+
+    def _send(self, peer: int, frame: Frame) -> None:
         """To one peer over every network. What cannot be sent is lost, like on the wire."""
         datagram = seal(frame, self._name, self._keyring)
         for sock, address in zip(self.sockets, self._peers[peer], strict=True):
             with contextlib.suppress(OSError):  # no route, link down, buffer full: all of them are silence
                 sock.sendto(datagram, (str(address), self._port))
 
-    def receive(self, read: Callable[[Frame], T]) -> Iterator[T]:
-        """All that has arrived, is authentic and is a peer's, as `read` has it, until the sockets are empty.
-
-        What `read` raises a RemoteError for is dropped and counted, too.
-        """
+    def receive(self) -> Iterator[T]:
+        """All that has arrived, is authentic, is a peer's and makes sense, until the sockets are empty."""
         for network, sock in enumerate(self.sockets):
             for _ in range(DATAGRAMS_AT_ONCE):
                 try:
@@ -85,12 +87,12 @@ class Networks:
                     if frame.sender not in self._peers:
                         self.refused["Stranger"] += 1
                         continue
-                    message = read(frame)
+                    message = self._read(frame)
                 except RemoteError as error:
                     self.refused[type(error).__name__] += 1
                     log.debug("dropped a datagram: %s", error)
                     continue
-                self.heard_ns[frame.sender, network] = time.monotonic_ns()
+                self._heard_ns[frame.sender, network] = time.monotonic_ns()
                 yield message
 
 

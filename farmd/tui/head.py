@@ -12,6 +12,8 @@ from farmd.tui.numbers import milliseconds, rate
 from farmd.tui.verdict import BAD, GOOD, WARN, Sentence
 
 GAP = "   "
+IDLE = ("stopped", "unknown")
+"""Of what is not to run."""
 FARM_MIN = 24
 """Characters for the farm's name and addresses, whatever the node is called."""
 
@@ -58,15 +60,17 @@ def _totals(status: dict[str, Any]) -> Text:
     return line.append(f"{GAP}takeovers {takeovers['count']}{last}")
 
 
-def runs(status: dict[str, Any]) -> Text | None:
-    """This node's services and checks; every service has a check of its own, which would say the same again."""
+def runs(status: dict[str, Any], *, idle: bool = False) -> Text | None:
+    """This node's services and checks; every service has a check of its own, which would say the same again. idle: they
+    are not to run here, so that they do not is no news.
+    """
     found = [(service["name"], service["state"]) for service in status["services"]]
     found += [(check["name"], check["state"]) for check in status["checks"] if check["kind"] != "service"]
     if not found:
         return None
     line = Text(f"on {status['node']}")
     for name, state in sorted(found, key=lambda one: _style(one[1]) != BAD):
-        line.append(f"{GAP}{name} ").append(state, style=_style(state))
+        line.append(f"{GAP}{name} ").append(state, style="dim" if idle and state in IDLE else _style(state))
     return line
 
 

@@ -27,7 +27,7 @@ def lines(
     if trouble:
         said = [(BAD, trouble), *(sentence for sentence in said if sentence[0] != GOOD)]
     above = [_title(status, width), head.fitting(said, width), _totals(status)]
-    runs = head.runs(status)
+    runs = head.runs(status, idle=status["role"] not in SERVING)
     figures = [*mirror_figures.lines(status, width, look, history), *([runs] if runs is not None else [])]
     tall = height >= len(above) + len(figures) + GAPS + EVENTS_WANTED + 9
     nodes = panels(status, width, look, tall=tall)

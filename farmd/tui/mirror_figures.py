@@ -61,7 +61,8 @@ def _standing(status: dict[str, Any]) -> Text:
     if status["in_sync"]:
         return Text.assemble(("in sync", GOOD), (": whatever was acknowledged is on both nodes", "dim"))
     if status["role"] in SERVING:
-        zones = f"{status['figures']['zones']} zones"
+        count = status["figures"]["zones"]
+        zones = "1 zone" if count == 1 else f"{count} zones"
         return Text.assemble(("not in sync", WARN), (f": {zones} will be compared when the peer is back", "dim"))
     return Text("not in sync", style=WARN)
 

@@ -32,8 +32,8 @@ def _roles(status: dict[str, Any]) -> Iterator[Sentence]:
         yield WARN, f"{node} serves alone"
     elif peer["role"] == "ALONE":
         yield WARN, f"{peer['name']} serves alone"
-    if status["linked"] and not status["in_sync"]:
-        yield WARN, f"{peer['name'] if role in SERVING else node} is brought up to date"
+    if status["linked"] and not status["in_sync"] and role in SERVING:
+        yield WARN, f"{peer['name']} is brought up to date"  # one that follows says so itself
 
 
 def _here(status: dict[str, Any]) -> Iterator[Sentence]:

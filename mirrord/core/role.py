@@ -63,12 +63,15 @@ class Core:
         self.broken_until_ns = now_ns
         """The application could not be kept running here."""
         self.window_open = True
+        self.promoted = False
+        """An operator has said, since it waits, that its data counts."""
         self.obstacle = ""
         """Why it waits, in a sentence."""
         self._seq = 0
         self._spoken: Word | None = None
         self.ticked_ns = now_ns
         self._heard = False
+        self._mismatched = ""
         self.asked = False
         """The peer asks, and has yet to hear that it was heard."""
 
@@ -201,7 +204,7 @@ class Core:
         before = self.role
         self.role, self.since_ns, self.obstacle = role, now_ns, why
         self.asks_since_ns, self.handed, self.ending = None, None, None
-        self.counted = self.fresh = False
+        self.counted = self.fresh = self.promoted = False
         self.swap_until_ns = self.ticked_ns
         if role is Role.ALONE and before is not Role.PRIM:
             self.stands_in = True
@@ -261,10 +264,16 @@ class Core:
     # -- speaking ------------------------------------------------------------------------------------------------------
 
     def _tell_news(self, now_ns: int) -> None:
-        heard = self.contact.word(now_ns) is not None
+        word = self.contact.word(now_ns)
+        heard = word is not None
         if heard != self._heard:
             self._heard = heard
             self.machine.note(f"{self.peer_name} is {'heard' if heard else 'silent'}")
+        mismatch = "" if word is None else self.mismatch(word)
+        if mismatch != self._mismatched:
+            self._mismatched = mismatch
+            if mismatch:
+                self.machine.note(f"the two cannot be linked: {mismatch}")
 
     def _speak(self, now_ns: int, *, due: bool) -> None:
         """Speaks when it is time or when there is something new to say, and renews the lease by it; in this order, so

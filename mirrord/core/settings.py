@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from farmd.core.settings import MS
+from farmd.core.settings import MS, Speaking
 
 S = 1000 * MS
 """Nanoseconds in a second."""
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Speaking):
     """One node's part of the configuration, in the core's units (nanoseconds)."""
 
     node: int
@@ -44,16 +44,3 @@ class Settings:
     """The newest version of the stream that this program speaks."""
     names: Mapping[int, str] = field(default_factory=dict)
     """What people call the nodes."""
-
-    def name_of(self, node: int) -> str:
-        return self.names.get(node, str(node))
-
-    @property
-    def stale_ns(self) -> int:
-        """The age from which an echo says that our messages are being lost: 2H."""
-        return 2 * self.heartbeat_ns
-
-    @property
-    def excluded_ns(self) -> int:
-        """How long a node may have been deaf or asleep before its peer may have gone on without it: D - 3H."""
-        return self.suspect_ns - 3 * self.heartbeat_ns

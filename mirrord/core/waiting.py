@@ -80,7 +80,8 @@ def _by_itself(core: Core, now_ns: int) -> None:
     unheard = contact.silent(now_ns) or (contact.peer.candidate is None and now_ns >= soon)
     if core.state.condition is Condition.ALONE and unheard:
         last = contact.peer.state
-        if last is not None and last.role in SERVING and core.verdict(last).part is Part.FOLLOW:
+        served = last is not None and last.role in SERVING and core.verdict(last).part is Part.FOLLOW
+        if served and not core.promoted:
             core.obstacle = f"{core.peer_name} is not heard, and served when it was: promote one of the two"
         else:
             core.become(now_ns, Role.ALONE, f"{core.peer_name} is not heard, and is outdated")
@@ -129,5 +130,6 @@ def _submit(core: Core, now_ns: int, word: Word, mismatch: str) -> None:
 
 def promote(core: Core) -> None:
     """An operator says that what is here counts."""
+    core.promoted = True
     core.machine.note("promoted by an operator")
     core.go_alone(core.since_ns)

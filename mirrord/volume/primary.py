@@ -63,7 +63,8 @@ class Primary:
             mounting = self._threads.submit(place.serve, mirror)
             while not mounting.done():
                 yield
-            capture = Capture(ServedTree(place.number, place.root()), self.replicator, mounting.result())
+            tree = ServedTree(place.number, place.root(), trees=len(self._places))
+            capture = Capture(tree, self.replicator, mounting.result())
             self._captures.append(capture)
             self._intake.open(capture, capture.device)
 

@@ -88,7 +88,8 @@ class _Link:
     """What belongs to one link."""
 
     def __init__(self, owner: Secondary, channel: Channel) -> None:
-        self.trees = [FollowedTree(place.number, place.root()) for place in owner._places]
+        count = len(owner._places)
+        self.trees = [FollowedTree(place.number, place.root(), trees=count) for place in owner._places]
         self.follower = Follower(self.trees, owner._loop, owner._threads, on_disk=owner._on_disk)
         self.stream = Stream(
             channel, owner._loop, take=self.follower.take, taken=self.follower.taken, room=lambda: None,
@@ -97,7 +98,7 @@ class _Link:
         self.follower.stream = self.stream
         self._resync = ResyncFollower(
             self.trees, owner._journal, owner._folder, owner._threads, self.follower.answer, owner._loop.post,
-            self.stream.part,
+            self._could_not, lambda waits: self.stream.pause(paused=waits),
         )  # fmt: skip
         self.follower.handlers.update(self._resync.handlers())
         self.follower.handlers[Kind.LOOK] = Onlooker(self.trees, self.follower.answer).look
@@ -110,6 +111,11 @@ class _Link:
         for tree in self.trees:
             tree.drop_listed()
         self._tell(InSync())
+
+    def _could_not(self, why: str) -> None:
+        """A thread: the primary is told, and ends the link."""
+        self.follower.answer(Record(Kind.FAILED, 0, 0, payload=why.encode(), seq=self.follower.applied))
+        self.stream.part(f"this node could not carry out a change: {why}")
 
     def close(self) -> None:
         self._resync.close()

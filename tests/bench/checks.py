@@ -10,8 +10,6 @@ the outage also has the time until the check notices, which is the configuration
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import sys
 import time
@@ -22,7 +20,7 @@ from lab.network import Lab
 from lab.services import NGINX_SERVICE, PAGE_CHECK, farm_config
 from lab.topology import Topology
 from lab.waiting import until
-from tests.bench.takeover import machine, spread
+from tests.bench import telling
 from tests.lab.nodes import NODES, farmctl, status
 from tests.lab.supervision import break_page, mend, signal_nginx
 
@@ -47,7 +45,7 @@ class Benchmark:
     def __init__(self, lab: Lab, runs: int) -> None:
         self.lab = lab
         self.runs = runs
-        self.figures = Figures(machine())
+        self.figures = Figures(telling.machine())
 
     def run(self) -> Figures:
         breakages: dict[str, Callable[[str], None]] = {
@@ -97,30 +95,22 @@ def number(epoch: str) -> int:
     return int(epoch.partition(".")[0])
 
 
-def table(figures: Figures) -> list[tuple[str, str, str]]:
-    """What was measured, the figure, and what it must reach."""
+def table(figures: Figures) -> list[telling.Row]:
     rows = []
     for kind, reactions in figures.reaction_ms.items():
-        rows.append((f"nginx {kind}: from the report to moved buckets, ms", spread(reactions), "worst 50"))
-        rows.append(("  from the breakage, ms", spread(figures.outage_ms[kind]), ""))
+        rows.append((f"nginx {kind}: from the report to moved buckets, ms", telling.spread(reactions), "worst 50"))
+        rows.append(("  from the breakage, ms", telling.spread(figures.outage_ms[kind]), ""))
     return rows
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="How fast a farm reacts to a broken application.")
-    parser.add_argument("--json", action="store_true", help="print one JSON object last")
+    parser = telling.options("How fast a farm reacts to a broken application.")
     parser.add_argument("--runs", type=int, default=15, help="of each kind of breakage")
     options = parser.parse_args()
-    if os.geteuid() != 0:
-        sys.exit("needs root: makes namespaces and loads BPF programs")
     config = farm_config(Topology(len(NODES))) + NGINX_SERVICE + PAGE_CHECK
     with Lab(f"bench-{os.getpid()}", config=config) as lab:
         figures = Benchmark(lab, options.runs).run()
-    print(figures.machine)
-    for what, figure, wanted in table(figures):
-        print(f"{what:<52} {figure:<40} {wanted}")
-    if options.json:
-        print(json.dumps(asdict(figures)))
+    telling.tell(asdict(figures), table(figures), as_json=options.json)
 
 
 if __name__ == "__main__":

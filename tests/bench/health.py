@@ -9,8 +9,6 @@ farmd takes the probe's report), and it is visible when an answer with the new s
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import re
 import sys
@@ -21,11 +19,11 @@ from dataclasses import asdict, dataclass, field
 from farmd.kit import control
 from lab.network import FARM_HEALTH, Lab
 from lab.page import Page
-from lab.processes import status_field
+from lab.processes import processor_s, status_field
 from lab.services import HEALTH_PORT, HEALTH_SETTINGS, farm_config
 from lab.topology import Topology
 from lab.waiting import until
-from tests.bench.takeover import cpu_s, machine, spread
+from tests.bench import telling
 from tests.lab.nodes import NODES, farmctl, status
 from tests.lab.supervision import break_page, mend_page
 
@@ -75,7 +73,7 @@ class Benchmark:
     def __init__(self, lab: Lab, runs: int) -> None:
         self.lab = lab
         self.runs = runs
-        self.figures = Figures(machine())
+        self.figures = Figures(telling.machine())
         self.socket = lab.machine(NODE).path("/run/farmd/web.sock")
 
     def run(self) -> Figures:
@@ -144,10 +142,10 @@ class Benchmark:
                 until(lambda: status(self.lab, NODE)["converged"], "the farm to agree")
 
     def _percent(self, *pids: int) -> tuple[float, ...]:
-        before, start = [cpu_s(pid) for pid in pids], time.monotonic()
+        before, start = [processor_s(pid) for pid in pids], time.monotonic()
         time.sleep(IDLE_S)
         took_s = time.monotonic() - start
-        return tuple(round(100 * (cpu_s(pid) - then) / took_s, 2) for pid, then in zip(pids, before, strict=True))
+        return tuple(round(100 * (processor_s(pid) - then) / took_s, 2) for pid, then in zip(pids, before, strict=True))
 
     def _page_pid(self) -> int:
         process = self.lab.machine(NODE).service(FARM_HEALTH)
@@ -171,15 +169,14 @@ def _ms(text: str) -> float:
     return float(number) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[unit]
 
 
-def table(figures: Figures) -> list[tuple[str, str, str]]:
-    """What was measured, the figure, and what it must reach."""
+def table(figures: Figures) -> list[telling.Row]:
     answers = ", ".join(f"{percent} % {ms:.3g}" for percent, ms in figures.answer_ms.items())
     return [
         (f"/ready, {CONNECTIONS} connections, one core: answers a second", f"{figures.answers_per_s:.0f}", "3000"),
         ("  within ms", answers, "99 % 10"),
         ("  not 200", str(figures.not_200), "0"),
-        ("drain order until the page says so, ms", spread(figures.drain_ms), "worst 50"),
-        ("failing check until the page says so, ms", spread(figures.check_ms), "worst 50"),
+        ("drain order until the page says so, ms", telling.spread(figures.drain_ms), "worst 50"),
+        ("failing check until the page says so, ms", telling.spread(figures.check_ms), "worst 50"),
         ("farmd: idle, % of a processor", str(figures.idle_percent), ""),
         ("  with a health page", str(figures.watched_percent), "2"),
         ("  with a health page that has metrics", str(figures.scraped_percent), ""),
@@ -189,19 +186,12 @@ def table(figures: Figures) -> list[tuple[str, str, str]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="What the health page can take, and how soon it shows a change.")
-    parser.add_argument("--json", action="store_true", help="print one JSON object last")
+    parser = telling.options("What the health page can take, and how soon it shows a change.")
     parser.add_argument("--runs", type=int, default=40, help="of each kind of change")
     options = parser.parse_args()
-    if os.geteuid() != 0:
-        sys.exit("needs root: makes namespaces and loads BPF programs")
     with Lab(f"bench-{os.getpid()}", config=farm_config(Topology(len(NODES))) + CHECK) as lab:
         figures = Benchmark(lab, options.runs).run()
-    print(figures.machine)
-    for what, figure, wanted in table(figures):
-        print(f"{what:<52} {figure:<40} {wanted}")
-    if options.json:
-        print(json.dumps(asdict(figures)))
+    telling.tell(asdict(figures), table(figures), as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from lab.machine import PATH
 from lab.mirror import MirrorLab, plain
 from tests.bench import gluster
 from tests.bench.mirror_work import FIO, MANY
-from tests.bench.takeover import machine
+from tests.bench.telling import machine
 
 BARE, SINGLE, PAIR, GLUSTER, GLUSTER_SYNC = "ext4", "alone", "mirror", "gluster", "gluster, sync"
 FOLDERS = {

@@ -1,8 +1,9 @@
 """What it takes to bring a peer up to date, and what live writes notice of it: `python -m tests.bench.mirror_resync`.
 
-Two volumes over loopback, on one machine and one disk, with a tree of files of 16 MiB. The peer is away while 4 KiB
-blocks at random places of the tree are changed; then it comes back. The journal knows zones of 4 MiB, in which blocks
-of 64 KiB are compared by digests. Latencies are those of one writer of 4 KiB that pauses for a millisecond after each.
+Two volumes over loopback, on one machine and one disk. The peer is away while 4 KiB blocks at random places of the tree
+are changed; then it comes back. The journal knows zones: 4 MiB at one offset, of 64 neighbouring inodes. So what is
+looked at grows with the number of files, and what is sent does not: blocks of 64 KiB are compared by digests. Latencies
+are those of one writer of 4 KiB that pauses for a millisecond after each.
 """
 
 from __future__ import annotations
@@ -17,8 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -28,13 +28,13 @@ from rich.table import Table
 
 from mirrord.core.zones import CHUNK_BYTES
 from mirrord.orders import Cut, GoAlone, Progress
-from tests.bench.takeover import machine
+from tests.bench.telling import machine
 from tests.mirror.volumes import Pair, pair
 
 MIB = 1 << 20
-FILE_BYTES = 16 * MIB
 BLOCK_BYTES = 4096
 RESYNC_S_MAX = 3600.0
+EQUAL = "all compared"
 EQUAL_SENT_SHARE_MAX = 0.01
 """Of a tree in which nothing has changed, not even this much may be sent to find that out."""
 
@@ -71,7 +71,7 @@ class Resync:
 class Latency:
     """Of live writes, in milliseconds."""
 
-    while_: str
+    during: str
     writes: int
     median_ms: float
     p99_ms: float
@@ -83,9 +83,14 @@ class Result:
     """The fields of `--json`."""
 
     machine: str
-    tree_bytes: int
+    files: int
+    file_bytes: int
     resyncs: list[Resync] = field(default_factory=list)
     latencies: list[Latency] = field(default_factory=list)
+
+    @property
+    def tree_bytes(self) -> int:
+        return self.files * self.file_bytes
 
 
 class Writer:
@@ -101,28 +106,28 @@ class Writer:
         self._process.send_signal(signal.SIGTERM)
         self.took = json.loads(self._process.communicate()[0])
 
-    def latency(self, while_: str, from_ns: int, to_ns: int) -> Latency:
+    def latency(self, during: str, from_ns: int, to_ns: int) -> Latency:
         """Of the writes that began within this time."""
         ms = sorted(took / 1e6 for began, took in self.took if from_ns <= began < to_ns)
-        return Latency(while_, len(ms), statistics.median(ms), ms[int(0.99 * (len(ms) - 1))], ms[-1])
+        return Latency(during, len(ms), statistics.median(ms), ms[int(0.99 * (len(ms) - 1))], ms[-1])
 
 
 class Benchmark:
     """A pair, and the resyncs from one state of its tree to the next."""
 
-    def __init__(self, both: Pair, tree_bytes: int) -> None:
+    def __init__(self, both: Pair, files: int, file_bytes: int) -> None:
         self.both = both
-        self.result = Result(machine(), tree_bytes)
-        self.files = [both.first.data / f"{number}" for number in range(tree_bytes // FILE_BYTES)]
+        self.result = Result(machine(), files, file_bytes)
+        self.files = [both.first.data / f"{number}" for number in range(files)]
         self._random = random.Random(1)
         self._generation = 0
 
     def run(self, changes: list[int], seconds: float) -> Result:
         self.both.alone()
         self._fill()
-        self._resync("new peer: everything is copied")
+        self._resync("all copied")
         self._part()
-        self._resync("nothing changed, no journal: everything is compared", "everything")
+        self._resync(EQUAL, "everything")
         for count in changes:
             self._part()
             self._change(count)
@@ -131,44 +136,38 @@ class Benchmark:
         return self.result
 
     def _live(self, seconds: float) -> None:
-        """What a writer notices: in sync, without a peer, while everything is compared, and while all is copied."""
-        moments = [time.monotonic_ns()]
-        with self._writing() as writer:
-            time.sleep(seconds)
-            moments.append(time.monotonic_ns())
-            self._part()
-            time.sleep(seconds)
-            moments.append(time.monotonic_ns())
-            self._resync("the same, while somebody writes", "everything")
-            moments.append(time.monotonic_ns())
-            self._part()
-            self._fill()
-            moments.append(time.monotonic_ns())
-            self._resync("everything was written anew, while somebody writes")
-            moments.append(time.monotonic_ns())
-        states = ("in sync", "the peer is away", "everything is compared", "", "everything is copied")
-        for while_, from_ns, to_ns in zip(states, moments, moments[1:], strict=True):
-            if while_:
-                self.result.latencies.append(writer.latency(while_, from_ns, to_ns))
-
-    @contextmanager
-    def _writing(self) -> Iterator[Writer]:
+        """What a writer notices."""
         writer = Writer(self.both.first.data / "live")
         try:
-            yield writer
+            spans = [self._span("in sync", lambda: time.sleep(seconds))]
+            self._part()
+            spans.append(self._span("the peer is away", lambda: time.sleep(seconds)))
+            name = f"{EQUAL}, amid writes"
+            spans.append(self._span("everything is compared", lambda: self._resync(name, "everything")))
+            self._part()
+            self._fill()
+            spans.append(self._span("everything is copied", lambda: self._resync("all copied, amid writes")))
         finally:
             writer.end()
+        self.result.latencies = [writer.latency(*span) for span in spans]
+
+    @staticmethod
+    def _span(name: str, do: Callable[[], None]) -> tuple[str, int, int]:
+        """What was done, from when to when."""
+        began_ns = time.monotonic_ns()
+        do()
+        return name, began_ns, time.monotonic_ns()
 
     def _fill(self) -> None:
         for path in self.files:
             with path.open("wb", buffering=0) as file:
-                for _ in range(FILE_BYTES // MIB):
+                for _ in range(self.result.file_bytes // MIB):
                     file.write(os.urandom(MIB))
 
     def _change(self, count: int) -> None:
         blocks = self.result.tree_bytes // BLOCK_BYTES
         for block in self._random.sample(range(blocks), count):
-            number, offset = divmod(block * BLOCK_BYTES, FILE_BYTES)
+            number, offset = divmod(block * BLOCK_BYTES, self.result.file_bytes)
             fd = os.open(self.files[number], os.O_WRONLY)
             os.pwrite(fd, os.urandom(BLOCK_BYTES), offset)
             os.close(fd)
@@ -190,21 +189,23 @@ class Benchmark:
 
 
 def show(result: Result, console: Console) -> None:
-    title = f"{result.machine}; a tree of {result.tree_bytes / 1e6:,.0f} MB"
-    table = Table("resync", "s", "looked at, MB", "MB/s", "sent, MB", "of the tree", "of the changed zones",
-                  title=title, title_justify="left", box=None)  # fmt: skip
+    title = f"{result.machine}; {result.files} files of {result.file_bytes / 1e6:,.0f} MB"
+    table = Table(title=title, title_justify="left", box=None)
+    for heading in ("resync", "s", "MB", "MB/s", "sent, MB", "of tree", "of zones"):
+        table.add_column(heading, no_wrap=True, justify="left" if heading == "resync" else "right")
     for one in result.resyncs:
         zones = f"{one.sent_bytes / (one.changed_blocks * CHUNK_BYTES):.2%}" if one.changed_blocks else ""
         table.add_row(
-            one.what, f"{one.took_s:.2f}", f"{one.looked_at_bytes / 1e6:,.1f}",
+            one.what, f"{one.took_s:.2f}", f"{one.looked_at_bytes / 1e6:,.0f}",
             f"{one.looked_at_bytes / 1e6 / one.took_s:,.0f}", f"{one.sent_bytes / 1e6:,.2f}",
             f"{one.sent_bytes / result.tree_bytes:.2%}", zones,
         )  # fmt: skip
     console.print(table)
-    latencies = Table("4 KiB writes while", "writes", "median, ms", "p99, ms", "worst, ms", box=None)
+    console.print("MB: looked at; of zones: sent, of as many zones as blocks were changed")
+    latencies = Table("\nwrites while", "\nwrites", "\nmedian, ms", "\np99, ms", "\nworst, ms", box=None)
     for each in result.latencies:
         figures = (each.median_ms, each.p99_ms, each.worst_ms)
-        latencies.add_row(each.while_, str(each.writes), *(f"{ms:.2f}" for ms in figures))
+        latencies.add_row(each.during, str(each.writes), *(f"{ms:.2f}" for ms in figures))
     console.print(latencies)
     share = result.resyncs[1].sent_bytes / result.tree_bytes
     missed = "" if share < EQUAL_SENT_SHARE_MAX else ": missed"
@@ -214,14 +215,15 @@ def show(result: Result, console: Console) -> None:
 def main() -> None:
     """Entry of `python -m tests.bench.mirror_resync`."""
     parser = argparse.ArgumentParser("tests.bench.mirror_resync", description=__doc__)
-    parser.add_argument("--size", type=int, default=1024, metavar="MIB", help="of the tree (default 1024)")
+    parser.add_argument("--files", type=int, default=4)
+    parser.add_argument("--file-size", type=int, default=256, metavar="MIB", help="of each file (default 256)")
     parser.add_argument("--changes", type=int, nargs="+", default=[10, 100, 1000], metavar="BLOCKS")
     parser.add_argument("--seconds", type=float, default=5.0, help="of live writes without a resync")
     parser.add_argument("--folder", default="/var/tmp", help="where the two nodes' directories are made")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder, pair(Path(folder)) as both:
-        result = Benchmark(both, arguments.size * MIB).run(arguments.changes, arguments.seconds)
+        result = Benchmark(both, arguments.files, arguments.file_size * MIB).run(arguments.changes, arguments.seconds)
     if arguments.json:
         print(json.dumps(asdict(result)))
     else:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mirrord.orders import Cut, GoAlone
-from tests.bench.takeover import machine
+from tests.bench.telling import machine
 from tests.mirror.volumes import Pair, pair
 
 WRITER = """

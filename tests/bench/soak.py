@@ -9,7 +9,6 @@ this farm, so no node may be taken for dead, no filter may close and no request 
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -22,7 +21,7 @@ from typing import Any
 from lab import measure
 from lab.network import Lab
 from lab.topology import CLIENTS, FAR, LAN, VIPS
-from tests.bench.takeover import machine
+from tests.bench import telling
 from tests.lab.nodes import NODES, farmctl
 
 CROWDS = [(place, str(vip)) for place in (LAN, FAR) for vip in VIPS]
@@ -54,7 +53,7 @@ class Figures:
 
 def soak(lab: Lab, seconds: float, rate: float) -> Figures:
     """Lets the farm work, and compares before with after."""
-    figures = Figures(machine(), seconds)
+    figures = Figures(telling.machine(), seconds)
     interval_ms = 1000 * len(CROWDS) * CLIENTS / rate
     before = {node: farmctl(lab, node, "status") for node in NODES}
     with ExitStack() as ending:
@@ -97,13 +96,10 @@ def every_core_loaded() -> Iterator[None]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Ten minutes of load on a machine whose cores are all busy.")
-    parser.add_argument("--json", action="store_true", help="print one JSON object last")
+    parser = telling.options("Ten minutes of load on a machine whose cores are all busy.")
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--rate", type=float, default=2000.0, help="requests a second, all clients together")
     options = parser.parse_args()
-    if os.geteuid() != 0:
-        sys.exit("needs root: makes namespaces and loads BPF programs")
     with Lab(f"soak-{os.getpid()}") as lab:
         figures = soak(lab, options.seconds, options.rate)
     print(figures.machine)

@@ -9,24 +9,22 @@ a second, and a patient client waits for that.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from lab import measure, services
 from lab.measure import Measurement
 from lab.network import Lab
-from lab.processes import status_field
+from lab.processes import processor_s, status_field
 from lab.services import SLOW_BYTES_PER_S
 from lab.topology import FAR, LAN, VIPS
+from tests.bench import telling
 from tests.lab.nodes import NODES, farmctl, owners, status, wait_members
 
 VIP = str(VIPS[0])
@@ -75,7 +73,7 @@ class Benchmark:
     def __init__(self, lab: Lab, runs: int) -> None:
         self.lab = lab
         self.runs = runs
-        self.figures = Figures(machine())
+        self.figures = Figures(telling.machine())
 
     def run(self) -> Figures:
         for scene in (self.idle, self.statuses, self.shares, self.moves, self.power_off, self.planned, self.freezes):
@@ -87,10 +85,10 @@ class Benchmark:
 
     def idle(self) -> None:
         pids = [self.lab.farmd_pid(node) or 0 for node in NODES]
-        before, start = [cpu_s(pid) for pid in pids], time.monotonic()
+        before, start = [processor_s(pid) for pid in pids], time.monotonic()
         time.sleep(IDLE_S)
         took_s = time.monotonic() - start
-        spent = [cpu_s(pid) - earlier for pid, earlier in zip(pids, before, strict=True)]
+        spent = [processor_s(pid) - earlier for pid, earlier in zip(pids, before, strict=True)]
         self.figures.idle_cpu_percent = round(100 * max(spent) / took_s, 2)
         resident_kb = [int(status_field(pid, "VmRSS").split()[0]) for pid in pids]
         self.figures.resident_mb = round(max(resident_kb) / 1024, 1)
@@ -218,60 +216,35 @@ def retried(lab: Lab, place: str) -> int:
     return sum(1 for one in each if one["error"] is None and one["end"] - one["start"] > 0.9)
 
 
-def cpu_s(pid: int) -> float:
-    """User and system time that a process has taken (proc(5), fields 14 and 15 of stat)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def since_ms(start: float) -> float:
     return round((time.monotonic() - start) * 1000, 1)
 
 
-def machine() -> str:
-    """Kernel, processor and cores."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")] or ["processor"]
-    return f"Linux {os.uname().release}, {os.cpu_count()} x {models[0]}"
-
-
-def spread(values: list[float]) -> str:
-    return f"median {statistics.median(values):.4g}, worst of {len(values)} {max(values):.4g}" if values else "none"
-
-
-def table(figures: Figures) -> list[tuple[str, str, str]]:
-    """What was measured, the figure, and what it must reach."""
+def table(figures: Figures) -> list[telling.Row]:
     frozen = f"{figures.frozen_duplicates} of {figures.frozen_answered}"
     return [
-        ("power off: gap of the worst client, ms", spread(figures.power_off_gap_ms), "median 500, worst 800"),
+        ("power off: gap of the worst client, ms", telling.spread(figures.power_off_gap_ms), "median 500, worst 800"),
         ("  requests failed of other nodes' clients", str(figures.power_off_others_failed), "0"),
         ("  buckets moved between survivors", str(figures.power_off_buckets_moved_between_survivors), "0"),
         ("planned stop and return: failed requests", f"{figures.planned_failed} of {figures.planned_requests}", "0"),
         ("  of them answered at TCP's second try", str(figures.planned_retried), ""),
         ("  broken downloads", f"{figures.planned_broken} of {figures.planned_downloads}", "0"),
-        ("moving bucket closed everywhere, ms", spread(figures.closed_everywhere_ms), "worst 5"),
+        ("moving bucket closed everywhere, ms", telling.spread(figures.closed_everywhere_ms), "worst 5"),
         (f"{figures.frozen} frozen daemons: duplicate answers", frozen, "0"),
         ("shares: buckets off the exact weight", str(figures.share_error_buckets), "1"),
         ("farmd: resident memory, MB", str(figures.resident_mb), "45"),
         ("farmd: idle, % of a processor", str(figures.idle_cpu_percent), "2"),
-        ("farmctl status, ms", spread(figures.status_ms), "worst 300"),
+        ("farmctl status, ms", telling.spread(figures.status_ms), "worst 300"),
     ]  # fmt: skip
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="What clients see of a farm's failures and changes.")
-    parser.add_argument("--json", action="store_true", help="print one JSON object last")
+    parser = telling.options("What clients see of a farm's failures and changes.")
     parser.add_argument("--runs", type=int, default=20, help="power-offs, and planned moves")
     options = parser.parse_args()
-    if os.geteuid() != 0:
-        sys.exit("needs root: makes namespaces and loads BPF programs")
     with Lab(f"bench-{os.getpid()}") as lab:
         figures = Benchmark(lab, options.runs).run()
-    print(figures.machine)
-    for what, figure, wanted in table(figures):
-        print(f"{what:<44} {figure:<40} {wanted}")
-    if options.json:
-        print(json.dumps(asdict(figures)))
+    telling.tell(asdict(figures), table(figures), as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""The farm that the tests of one module share, and the proof that none of them leaves anything behind."""
+"""The farm that the tests of one module share, and the proof that none of them leaves anything behind; and a mirror
+that many modules share."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ import pytest
 
 from bpf import kernel
 from lab import cgroups
+from lab.mirror import MirrorLab, quick
 from lab.network import Lab
 from lab.waiting import until
 from tests.lab.nodes import NODES, filter_programs, restore
@@ -32,6 +34,13 @@ def built_farm(request: pytest.FixtureRequest) -> Iterator[Lab]:
     assert cgroups.left(lab.name) == []
     until(lambda: left_of(lab, known) == [], "process 1 of this machine to bury the dead", timeout_s=20)
     until(lambda: not any(map(is_loaded, programs)), "the kernel to forget the filters", timeout_s=20)
+
+
+@pytest.fixture(scope="package")
+def pair() -> Iterator[MirrorLab]:
+    """Two nodes with a mirror without an application, for all modules that need no more; who takes it restores it."""
+    with MirrorLab(name("pair"), [quick()]) as lab:
+        yield lab
 
 
 @pytest.fixture

@@ -8,16 +8,10 @@ import pytest
 
 from lab import machine, services
 from lab.network import Lab
-from tests.lab.nodes import farmctl, restore
+from tests.lab.nodes import farmctl
 from tests.unit.terminals import Terminal
 
 pytestmark = pytest.mark.needs_root
-
-
-@pytest.fixture
-def farm(built_farm: Lab) -> Iterator[Lab]:
-    yield built_farm
-    restore(built_farm)
 
 
 @pytest.fixture

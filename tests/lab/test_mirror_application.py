@@ -13,7 +13,7 @@ from typing import Self
 
 import pytest
 
-from lab.mirror import NODES, MirrorLab, plain
+from lab.mirror import NODES, MirrorLab, quick
 from lab.topology import LAN
 from lab.waiting import until
 from tests.lab.mirrors import other, wait_equal
@@ -28,7 +28,7 @@ URL = "http://10.0.0.210:8080"
 CONFIG = "/etc/farmd/uploads.nginx.conf"
 RESTARTS_MAX = 2
 TEXT = (
-    plain("uploads", [FOLDER])
+    quick("uploads", [FOLDER])
     + f"""
 [[service]]
 name = "nginx"

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.mirror import MirrorLab, plain
+from lab.mirror import MirrorLab
 from lab.topology import ROUTER
 from lab.waiting import until
 from tests.lab.mirrors import Recording, missing, other, restore, wait_equal
-from tests.lab.test_topology import name
 from tests.posix.ledger import Ledger
 
 pytestmark = pytest.mark.needs_root
@@ -20,18 +19,12 @@ CLIENTS, STREAM = 1, 2
 """The networks: the one with clients and router, and the one that the stream prefers."""
 
 
-@pytest.fixture(scope="module")
-def built() -> Iterator[MirrorLab]:
-    with MirrorLab(name("cuts"), [plain()]) as lab:
-        yield lab
-
-
 @pytest.fixture
-def lab(built: MirrorLab) -> Iterator[MirrorLab]:
-    restore(built)
-    yield built
-    restore(built)
-    wait_equal(built)
+def lab(pair: MirrorLab) -> Iterator[MirrorLab]:
+    restore(pair)
+    yield pair
+    restore(pair)
+    wait_equal(pair)
 
 
 @pytest.fixture

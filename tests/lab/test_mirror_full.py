@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from lab.errors import LabError
-from lab.mirror import NODES, MirrorLab, plain
+from lab.mirror import NODES, MirrorLab, quick
 from tests.lab.mirrors import DATA, fill, other, restore, wait_equal
 from tests.lab.test_topology import name
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.needs_root
 
 @pytest.fixture(scope="module")
 def built() -> Iterator[MirrorLab]:
-    with MirrorLab(name("full"), [plain()]) as lab:
+    with MirrorLab(name("full"), [quick()]) as lab:
         yield lab
 
 
@@ -72,3 +72,19 @@ def test_the_local_disk_is_full_the_application_is_told_and_both_are_equal(lab: 
     assert write(lab, serving, "small", 1) == ""
     restore(lab)
     wait_equal(lab)
+
+
+def test_a_disk_that_takes_no_state_does_not_keep_the_other_node_from_taking_over(lab: MirrorLab) -> None:
+    serving = lab.serving()[0]
+    state = "/var/lib/mirrord/data/state.*"
+    lab.exec(serving, "sh", "-c", f"chattr +i {state}")
+    try:
+        lab.farmctl(serving, "swap")
+        lab.wait(other(serving), role="PRIM", readiness="ready")
+        lab.wait(serving, role="SECOND", in_sync=True)
+        assert write(lab, other(serving), "small", 1) == ""
+        lab.farmctl(other(serving), "swap")
+        lab.wait(serving, role="PRIM", readiness="ready")
+    finally:
+        lab.exec(serving, "sh", "-c", f"chattr -i {state}")
+    assert "the state cannot be written" in lab.account(lines=200)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from lab.mirror import MirrorLab, plain
+from lab.mirror import MirrorLab
 from tests.lab.mirrors import DATA, Recording, missing, other, restore, wait_equal
-from tests.lab.test_topology import name
 from tests.posix.ledger import Ledger
 
 pytestmark = pytest.mark.needs_root
@@ -16,17 +13,11 @@ pytestmark = pytest.mark.needs_root
 WAYS = ["farmctl stop", "SIGTERM"]
 
 
-@pytest.fixture(scope="module")
-def built() -> Iterator[MirrorLab]:
-    with MirrorLab(name("planned"), [plain()]) as lab:
-        yield lab
-
-
 @pytest.fixture
-def serving(built: MirrorLab) -> str:
+def serving(pair: MirrorLab) -> str:
     """The node that serves an empty directory to a pair in sync."""
-    serving = restore(built)
-    built.exec(serving, "sh", "-c", f"rm -rf {DATA}/*")
+    serving = restore(pair)
+    pair.exec(serving, "sh", "-c", f"rm -rf {DATA}/*")
     return serving
 
 
@@ -46,8 +37,8 @@ def start(lab: MirrorLab, node: str, way: str) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_node_that_serves_is_stopped_and_the_other_one_goes_on(built: MirrorLab, serving: str, way: str) -> None:
-    lab, ledger, successor = built, Ledger(), other(serving)
+def test_the_node_that_serves_is_stopped_and_the_other_one_goes_on(pair: MirrorLab, serving: str, way: str) -> None:
+    lab, ledger, successor = pair, Ledger(), other(serving)
     with Recording(lab, ledger, serving) as recording:
         recording.wait_more(500)
         stop(lab, serving, way)
@@ -63,8 +54,8 @@ def test_the_node_that_serves_is_stopped_and_the_other_one_goes_on(built: Mirror
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_node_that_follows_is_stopped_and_nobody_notices(built: MirrorLab, serving: str, way: str) -> None:
-    lab, ledger, follower = built, Ledger(), other(serving)
+def test_the_node_that_follows_is_stopped_and_nobody_notices(pair: MirrorLab, serving: str, way: str) -> None:
+    lab, ledger, follower = pair, Ledger(), other(serving)
     with Recording(lab, ledger, serving) as recording:
         recording.wait_more(500)
         stop(lab, follower, way)
@@ -78,9 +69,9 @@ def test_the_node_that_follows_is_stopped_and_nobody_notices(built: MirrorLab, s
     assert missing(lab, ledger, serving) == []
 
 
-def test_both_are_stopped_one_after_the_other_and_come_back(built: MirrorLab, serving: str) -> None:
+def test_both_are_stopped_one_after_the_other_and_come_back(pair: MirrorLab, serving: str) -> None:
     """The last one that served has everything; the one that comes first waits for it."""
-    lab, ledger, last = built, Ledger(), other(serving)
+    lab, ledger, last = pair, Ledger(), other(serving)
     with Recording(lab, ledger, serving) as recording:
         recording.wait_more(500)
         lab.stop(serving)

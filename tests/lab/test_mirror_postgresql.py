@@ -86,7 +86,8 @@ def one_failover(lab: MirrorLab, bank: Bank, fault: Fault) -> Takeover:
     fault(lab, serving)
     if fault is swap:
         lab.wait(other(serving), role="PRIM", readiness="ready")
-    total_s = bank.first_after(max(time.monotonic(), began + mirror_takeover.ON_ITS_WAY_S)) - began
+    bank.first_after(max(time.monotonic(), began + mirror_takeover.ON_ITS_WAY_S))
+    total_s = bank.longest_gap_s(began, time.monotonic())
     took = wait_served(lab, serving)
     thaw(lab, serving)
     assert total_s < TAKEOVER_S_MAX, fault.__name__
@@ -94,12 +95,15 @@ def one_failover(lab: MirrorLab, bank: Bank, fault: Fault) -> Takeover:
 
 
 def test_a_postgresql_that_was_killed_is_started_where_it_was(lab: MirrorLab) -> None:
+    """Its check fails until it is there again, which is no reason to hand over."""
     serving = restore(lab)
-    with Bank(lab, ADDRESS) as bank:
+    generation = lab.wait(serving, readiness="ready")["generation"]
+    with Bank(lab, ADDRESS, first=100) as bank:
         bank.first_after(0.0)
         kill_application(lab, serving)
-        bank.first_after(time.monotonic())
-    assert lab.wait_pair() == serving
+        bank.first_after(time.monotonic() + mirror_takeover.ON_ITS_WAY_S)
+    assert lab.wait(serving, role="PRIM", readiness="ready")["generation"] == generation
+    assert bank.lost() == set()
 
 
 def test_both_nodes_have_the_same_whole_cluster(lab: MirrorLab) -> None:

@@ -1,4 +1,4 @@
-"""Both nodes lose their power and come back in either order; only one does; a resync is cut off in its middle."""
+"""Both nodes lose their power and come back in either order; only one does."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import pytest
 
 from lab import services
 from lab.errors import LabError
-from lab.mirror import NODES, MirrorLab, plain
+from lab.mirror import NODES, MirrorLab
 from lab.waiting import until
 from tests.lab.mirrors import DATA, Recording, missing, other, restore, wait_equal
-from tests.lab.test_topology import name
 from tests.posix.ledger import Ledger
 
 pytestmark = pytest.mark.needs_root
@@ -20,19 +19,13 @@ STAYS_S = 4.0
 """How long a node that must not serve is watched: twice the suspicion time."""
 
 
-@pytest.fixture(scope="module")
-def built() -> Iterator[MirrorLab]:
-    with MirrorLab(name("power"), [plain()]) as lab:
-        yield lab
-
-
 @pytest.fixture
-def lab(built: MirrorLab) -> Iterator[MirrorLab]:
-    serving = restore(built)
-    built.exec(serving, "sh", "-c", f"rm -rf {DATA}/*")
-    yield built
-    restore(built)
-    wait_equal(built)
+def lab(pair: MirrorLab) -> Iterator[MirrorLab]:
+    serving = restore(pair)
+    pair.exec(serving, "sh", "-c", f"rm -rf {DATA}/*")
+    yield pair
+    restore(pair)
+    wait_equal(pair)
 
 
 @pytest.mark.parametrize("first", NODES)
@@ -66,24 +59,6 @@ def test_the_outdated_one_never_serves_by_itself(lab: MirrorLab) -> None:
     lab.start(serving)
     assert lab.wait_pair() == serving
     assert missing(lab, ledger, serving, durable=True) == []
-
-
-@pytest.mark.parametrize("victim", ["source", "target"])
-def test_a_resync_is_cut_off_and_begins_again(lab: MirrorLab, victim: str) -> None:
-    source = lab.serving()[0]
-    target = other(source)
-    lab.kill(target)
-    lab.wait(source, role="ALONE", readiness="ready")
-    lab.exec(source, "sh", "-c", f"mkdir {DATA}/big; for n in 1 2 3 4 5 6; do "
-             f"dd if=/dev/urandom of={DATA}/big/$n bs=1M count=60 2> /dev/null; done; sync -f /srv")  # fmt: skip
-    lab.start(target)
-    until(lambda: _sent(lab, source) > 20_000_000, "the resync to be in its middle", timeout_s=20, interval_s=0.005)
-    lab.kill(source if victim == "source" else target)
-    if victim == "source":
-        until(lambda: lab.status(target).get("role") == "WAIT", f"{target} to wait", timeout_s=10)
-    lab.start(source if victim == "source" else target)
-    assert lab.wait_pair() == source
-    wait_equal(lab)
 
 
 def test_a_split_brain_by_force_is_healed_and_the_losers_files_are_kept(lab: MirrorLab) -> None:
@@ -127,7 +102,3 @@ def _look_at_what_was_kept(lab: MirrorLab, node: str) -> None:
 
 def _said(lab: MirrorLab, node: str, verb: str) -> str:
     return lab.exec(node, *services.farmctl(verb)).stdout
-
-
-def _sent(lab: MirrorLab, node: str) -> int:
-    return int((lab.status(node).get("progress") or {}).get("sent_bytes", 0))

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from lab.mirror import MirrorLab, plain
+from lab.mirror import MirrorLab
 from lab.waiting import until
-from tests.lab.mirrors import DATA, other, wait_equal
-from tests.lab.test_topology import name
+from tests.lab.mirrors import DATA, other, restore, wait_equal
 
 WITHIN_S = 20.0
 
 
-@pytest.fixture
-def lab() -> Iterator[MirrorLab]:
-    with MirrorLab(name("split"), [plain()]) as lab:
-        yield lab
-
-
 @pytest.mark.needs_root
-def test_both_reach_the_witness_but_not_each_other_both_serve_and_one_side_is_kept(lab: MirrorLab) -> None:
+def test_both_reach_the_witness_but_not_each_other_both_serve_and_one_side_is_kept(pair: MirrorLab) -> None:
     """A router's ping is no quorum (README). What only the losing side had is kept until somebody has looked."""
-    serving = lab.serving()[0]
+    lab, serving = pair, restore(pair)
     follower = other(serving)
     lab.cut(serving, follower)
     for node in (serving, follower):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from lab import services
-from lab.mirror import MirrorLab, plain
+from lab.mirror import MirrorLab, quick
 from tests.lab.mirrors import DATA, Recording, differences, missing, other, wait_equal
 from tests.lab.test_topology import name
 from tests.posix.ledger import Ledger
@@ -22,7 +22,7 @@ printf x | dd of=numbers bs=1 seek=70000 conv=notrunc,nocreat"""
 
 @pytest.fixture
 def lab() -> Iterator[MirrorLab]:
-    with MirrorLab(name("verify"), [plain()]) as lab:
+    with MirrorLab(name("verify"), [quick()]) as lab:
         lab.wait_pair()
         yield lab
 

@@ -15,7 +15,7 @@ from tests.lab.supervision import mend, nginx_pid, signal_nginx, texts, wait_eve
 
 pytestmark = pytest.mark.needs_root
 
-HANGS, FLOODS, GOES = "/run/farmd-lab/hangs", "/run/farmd-lab/floods", "/run/farmd-lab/goes"
+HANGS, FLOODS = "/run/farmd-lab/hangs", "/run/farmd-lab/floods"
 EXEC_CHECKS = "".join(
     f"""
 [[check]]

@@ -186,6 +186,8 @@ class Link:
         self.kept = 0
         self.threads = Later()
         self._pairing: int | None = None
+        self._held = False
+        """The stream waits for what a thread does with its last record."""
         primary.tree.bound.clear()
         primary.tree.bound.add(ROOT)
         primary.link = self
@@ -204,7 +206,7 @@ class Link:
         self.replicator.screen = self.resync.sends
         self.follower = ResyncFollower(
             [self.tree], secondary.journal, secondary.state, self.threads, self.homeward.append, secondary.posted.put,
-            self.failures.append,
+            self.failures.append, self._hold,
         )  # fmt: skip
         self.handlers = self.follower.handlers()
         self.preparations = self.follower.preparations()
@@ -216,6 +218,7 @@ class Link:
         self.replicator.screen = None
         if self.resync is not None:
             self.resync.close()
+            self.resync = None
         self.replicator.unlink()
         self.follower.close()
         self.tree.close()
@@ -231,7 +234,7 @@ class Link:
 
     def carry_out(self) -> bool:
         """One record arrives at the secondary."""
-        if not self.outward:
+        if not self.outward or self._held:
             return False
         record = self.outward.popleft()
         handler = self.handlers.get(record.kind)
@@ -251,6 +254,9 @@ class Link:
             self._pairing = None
             self._put(Record(Kind.IN_SYNC, 0, 0))
         return True
+
+    def _hold(self, held: bool) -> None:
+        self._held = held
 
     def answer(self) -> bool:
         """One answer arrives at the primary."""
@@ -306,6 +312,8 @@ class Link:
 
     def _pair(self) -> None:
         """As `mirrord.volume.replication.leading` does, but that changes go on being answered at once."""
+        if self.resync is None:
+            return
         self.resync = None
         self.primary.settle_times()
         self.replicator.screen = None

@@ -14,7 +14,8 @@ import pytest
 from mirrord.volume.files.apply import apply
 from mirrord.volume.files.syscalls import keep_capabilities
 from mirrord.volume.files.tree import ROOT, Tree, UnknownNode
-from mirrord.volume.link.records import CHOWN, LENGTH, OWNED, STAMPED, Kind, Made, Record
+from mirrord.volume.link import moments
+from mirrord.volume.link.records import CHOWN, LENGTH, OWNED, Kind, Made, Record
 
 _PR_SET_SECUREBITS = 28
 FILE = 1001
@@ -81,11 +82,11 @@ def test_contents_and_attributes(tree: Tree, tmp_path: Path) -> None:
     do(tree, Kind.SETXATTR, FILE, 0, 0, b"user.b\0")
     do(tree, Kind.REMOVEXATTR, FILE, 0, 0, b"user.b")
     do(tree, Kind.OWNER_AND_MODE, FILE, 0, CHOWN, OWNED.pack(7, 8, 0o6711))
-    do(tree, Kind.TIMES, FILE, 0, 0, STAMPED.pack(-1, 10**18))
+    do(tree, Kind.TIMES, FILE, 0, 0, moments.pack(-1, 10**19))
     found = os.stat(tmp_path / "a")
     assert (tmp_path / "a").read_bytes()[99_999:100_005] == b"\0con\0\0"
     assert (found.st_size, stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == ((1 << 20) + 4096, 0o6711, 7, 8)
-    assert (found.st_atime_ns, found.st_mtime_ns) == (-1, 10**18)
+    assert (found.st_atime_ns, found.st_mtime_ns) == (-1, 10**19)
     assert [(name, os.getxattr(tmp_path / "a", name)) for name in os.listxattr(tmp_path / "a")] == [("user.a", b"b\0c")]
 
 

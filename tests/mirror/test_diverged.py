@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
+from lab.waiting import until
+from mirrord.orders import Follow, InSync, Lead, Rate
 from mirrord.volume.resync import diverged
 from mirrord.volume.resync.diverged import Keeper, KeepingError, unseen
 from tests.mirror.resyncing import Node, Primary, differences, resync
+from tests.mirror.volumes import pair
+
+_LARGE_BYTES = 256 << 20
 
 
 def folder_of(path: Path) -> int:
@@ -77,3 +83,53 @@ def test_nothing_is_written_to_where_a_kept_link_leads(tmp_path: Path) -> None:
     os.close(fd)
     assert list(outside.iterdir()) == []
     assert keeper.files == 2
+
+
+def test_a_copy_that_is_given_up_leaves_everything_where_it_was(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "one").write_bytes(b"x" * 1000)
+    os.link(tree / "one", tree / "two")
+    keeper = Keeper(tmp_path, 0)
+    keeper.end()
+    fd = folder_of(tree)
+    with pytest.raises(KeepingError, match="cannot be kept"):
+        keeper.leave(fd, b"one", b"one")
+    with pytest.raises(KeepingError, match="cannot be kept"):
+        keeper.copy(fd, b"two", b"two")
+    os.close(fd)
+    assert (tree / "one").read_bytes() == (tree / "two").read_bytes() == b"x" * 1000
+    assert not [path for path in (keeper.folder / "0").iterdir() if not path.name.endswith(".incomplete")]
+
+
+@pytest.mark.needs_root
+def test_the_loop_goes_on_while_a_large_file_is_kept(tmp_path: Path) -> None:
+    """A copy of this size takes longer than the longest silence seen: the follower lives, and what is served goes on."""
+    for node in (1, 2):
+        (tmp_path / f"node{node}" / "data").mkdir(parents=True)
+        (tmp_path / f"node{node}" / "state").mkdir()
+    with (tmp_path / "node2/data/large").open("wb") as file:
+        for _ in range(_LARGE_BYTES >> 20):
+            file.write(bytes([1]) * (1 << 20))
+    (tmp_path / "node1/data/large").write_bytes(b"of the winner")
+    with pair(tmp_path) as both:
+        both.alone()
+        both.second.obey(Follow([1, 1], keep=True))
+        since = len(both.second.reports)
+        began = time.monotonic()
+        both.first.obey(Lead([1, 1], "everything", keep=True))
+        until(lambda: bool(unseen(tmp_path / "node2/state")), "the copy to begin", 20)
+        copying = tmp_path / "node2/state/diverged"
+        gaps, last = [0.0], time.monotonic()
+        while not any(isinstance(each, InSync) for each in both.second.reports[since:]):
+            assert time.monotonic() - began < 60
+            both.second.order(Rate(0))
+            number = both.second.order(Rate(0))
+            until(lambda number=number: number in both.second.done, "an order to be done", 20)  # type: ignore[misc]
+            gaps.append(time.monotonic() - last)
+            last = time.monotonic()
+        took_s = last - began
+        kept = next(copying.rglob("large"))
+        assert kept.stat().st_size == _LARGE_BYTES
+        assert max(gaps) < took_s / 3, f"{max(gaps):.2f} s of {took_s:.2f} s without a sign of life"
+        assert (both.second.data / "large").read_bytes() == b"of the winner"

@@ -148,14 +148,14 @@ def test_an_application_is_told_that_the_disk_of_the_journal_is_full(tmp_path: P
 
             def write_all_over() -> None:
                 for number in range(ROOM_BYTES):
-                    os.pwrite(file.fileno(), b"x", 2 * number * CHUNK_BYTES)
+                    os.pwrite(file.fileno(), b"x", number * CHUNK_BYTES)
 
             with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
                 at_most(_PATIENCE_S, write_all_over)
             size = os.fstat(file.fileno()).st_size
             os.pwrite(file.fileno(), b"y", size - 1)  # where it is marked
             filler.unlink()
-            os.pwrite(file.fileno(), b"z", size + 4 * CHUNK_BYTES)
+            os.pwrite(file.fileno(), b"z", size + 99 * CHUNK_BYTES)
             os.ftruncate(file.fileno(), 1)
         until(equal(both.first.data, both.second.data), "both to be equal")
 

@@ -7,9 +7,7 @@ import itertools
 import os
 import queue
 import socket
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -18,6 +16,7 @@ from mirrord.volume.link.channel import Channel
 from mirrord.volume.link.dialling import Dialler, Line
 from mirrord.volume.link.greeting import Greeting, Standing, keyring
 from mirrord.volume.link.listening import HALF_OPEN_MAX, Listener
+from tests.mirror.certificates import certificate
 
 KEYS = keyring(["11" * 32])
 PRIMARY = Standing("db", 1, 2, (3, 1))
@@ -205,23 +204,8 @@ def test_a_taken_port_is_an_error(ends: Ends) -> None:
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
     """A CA with a certificate for each node, and a certificate of somebody else's CA."""
     folder = tmp_path_factory.mktemp("tls")
-    for ca in ("ca", "other-ca"):
-        openssl(f"req -x509 -newkey ed25519 -nodes -days 2 -subj /CN={ca} -keyout {ca}.key -out {ca}.pem", folder)
-    for node, ca in (("primary", "ca"), ("secondary", "ca"), ("other", "other-ca")):
-        openssl(f"req -newkey ed25519 -nodes -subj /CN={node} -keyout {node}.key -out {node}.csr", folder)
-        openssl(f"x509 -req -in {node}.csr -CA {ca}.pem -CAkey {ca}.key -days 2 -out {node}.pem", folder)
-    return {
-        node: {
-            "certificate": str(folder / f"{node}.pem"),
-            "key": str(folder / f"{node}.key"),
-            "ca": str(folder / "ca.pem"),
-        }
-        for node in ("primary", "secondary", "other")
-    }
-
-
-def openssl(command: str, folder: Path) -> None:
-    subprocess.run(["openssl", *command.split()], cwd=folder, check=True, capture_output=True)
+    signers = {"primary": "ca", "secondary": "ca", "other": "other-ca"}
+    return {node: certificate(folder, node, signer) for node, signer in signers.items()}
 
 
 def test_a_link_under_tls(certificates: dict[str, dict[str, str]]) -> None:

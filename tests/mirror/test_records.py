@@ -7,9 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirrord.volume.link.records import HEADER, PAYLOAD_BYTES_MAX, Kind, Made, Record, read
+from mirrord.volume.resync.listing import Entry, pack_entries, unpack_entries
 
 names = st.binary(min_size=1, max_size=255)
 numbers = st.integers(0, 2**64 - 1)
+moments = st.integers(-(2**63) * 10**9, 2**63 * 10**9 - 1)
+"""In ns: whatever a file system can have whose seconds have 64 bits."""
 records = st.builds(
     Record,
     st.sampled_from(list(Kind)), st.integers(0, 255), numbers, numbers, st.integers(0, 2**16 - 1),
@@ -19,7 +22,13 @@ mades = st.builds(
     Made,
     names, st.integers(0, 2**17 - 1), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), numbers,
     st.binary(max_size=4095), st.lists(st.tuples(names, st.binary(max_size=70000)), max_size=3).map(tuple),
-    st.tuples(st.integers(-(2**63), 2**63 - 1), st.integers(-(2**63), 2**63 - 1)),
+    st.tuples(moments, moments),
+)  # fmt: skip
+entries = st.builds(
+    Entry,
+    names, numbers, st.integers(0, 2**17 - 1), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), numbers, moments,
+    moments, numbers, st.integers(0, 2**32 - 1), st.binary(max_size=4095),
+    st.lists(st.tuples(names, st.binary(max_size=70000)), max_size=3).map(tuple), st.booleans(),
 )  # fmt: skip
 
 
@@ -54,6 +63,11 @@ def test_a_header_that_cannot_be_one_is_told_before_its_payload_is_waited_for() 
 @given(mades)
 def test_what_is_made_is_the_same_at_the_other_end(made: Made) -> None:
     assert Made.unpack(memoryview(made.pack())) == made
+
+
+@given(st.lists(entries, max_size=3))
+def test_what_is_listed_is_the_same_at_the_other_end(several: list[Entry]) -> None:
+    assert list(unpack_entries(pack_entries(several))) == several
 
 
 def test_a_record_about_two_nodes_mentions_both() -> None:

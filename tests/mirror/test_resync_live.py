@@ -14,9 +14,11 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from mirrord.core import zones
 from mirrord.volume.journal.checkpoint import INTERVAL_S
 from tests.mirror.kernel import EXCHANGE
 from tests.mirror.resyncing import Clock, Link, Node, Primary, differences, disk
@@ -25,6 +27,8 @@ SEEDS = range(int(os.environ.get("RESYNC_SEEDS", "12")))
 NAMES = ["a", "b", "c", "d", "e"]
 NOREPLACE, WHITEOUT = 1, 4
 OPEN_MAX = 3
+FOLDERS = 100
+"""The more of so many there are, the more likely are some to go."""
 NS = 1_000_000_000
 
 
@@ -44,6 +48,8 @@ class Applications:
         ]  # fmt: skip
         with suppress(OSError):
             self.chance.choice(operations)()
+            if self.chance.random() < len(self._folders()) / FOLDERS:
+                self._remove_all(self._path())
         if self.chance.random() < 0.1:
             self.primary.shrink(self.chance)
         if self.chance.random() < 0.02:
@@ -66,9 +72,15 @@ class Applications:
         return os.path.join(above, self.chance.choice(NAMES))
 
     def _folders(self) -> list[tuple[str, list[str], list[str]]]:
-        root = self.primary.node.tree_path
-        found = [(os.path.relpath(above, root), folders, files) for above, folders, files in os.walk(root)]
-        return sorted((above.removeprefix("."), folders, files) for above, folders, files in found)
+        root, found, waiting = self.primary.node.tree_path, [], [""]
+        while waiting:
+            above = waiting.pop()
+            entries = sorted(os.scandir(root / above), key=lambda entry: entry.name)
+            folders = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+            files = [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
+            found.append((above, folders, files))
+            waiting += [os.path.join(above, name) for name in folders]
+        return found
 
     def _content(self) -> bytes:
         return self.chance.randbytes(self.chance.choice([1, 5000, 70_000, 300_000]))
@@ -89,10 +101,18 @@ class Applications:
         self.primary.mkdir(self._place())
 
     def _rename(self) -> None:
-        self.primary.rename(self._path(), self.chance.choice([self._place, self._path])(), self.chance.choice([0, 0, 0, EXCHANGE, EXCHANGE, NOREPLACE]))
+        target = self.chance.choice([self._place, self._path])()
+        self.primary.rename(self._path(), target, self.chance.choice([0, 0, 0, EXCHANGE, EXCHANGE, NOREPLACE]))
 
     def _remove(self) -> None:
         self.primary.remove(self._path())
+
+    def _remove_all(self, path: str) -> None:
+        root = self.primary.node.tree_path
+        if (root / path).is_dir() and not (root / path).is_symlink():
+            for name in sorted(os.listdir(root / path)):
+                self._remove_all(os.path.join(path, name))
+        self.primary.remove(path)
 
     def _truncate(self) -> None:
         self.primary.truncate(self._file(), self._size())
@@ -182,9 +202,11 @@ def one_life(primary: Primary, secondary: Node, applications: Applications, *, k
 
 
 def many_lives(folder: Path, seed: int) -> None:
-    """Two nodes, each of which serves twice."""
+    """Two nodes, each of which serves twice. Small trees have few groups of inodes: with odd seeds each inode is one of
+    its own, so that what was not changed is not looked at either."""
     chance = random.Random(seed)
-    with disk(folder / "disk") as trees:
+    group_bits = zones.GROUP_BITS * (seed % 2 == 0)
+    with mock.patch.object(zones, "GROUP_BITS", group_bits), disk(folder / "disk") as trees:
         nodes = [Node(trees / name, folder / name) for name in ("a", "b")]
         for life in range(4):
             for node in nodes:

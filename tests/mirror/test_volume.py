@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -26,6 +25,7 @@ from mirrord.orders import (
     Serve,
     Withdraw,
 )
+from tests.mirror.certificates import certificate
 from tests.mirror.volumes import Pair, VolumeProcess, change_places, files, pair
 from tests.mirror.writing import Writer
 
@@ -183,27 +183,13 @@ def test_acknowledged_means_the_disk(tmp_path: Path) -> None:
 
 
 def test_under_tls(tmp_path: Path) -> None:
-    files_of = {node: certificate(tmp_path, node) for node in (1, 2)}
+    files_of = {node: certificate(tmp_path, f"n{node}") for node in (1, 2)}
     with pair(tmp_path, per_node={node: {"tls": tls} for node, tls in files_of.items()}) as both:
         both.alone()
         (both.first.data / "before").write_bytes(os.urandom(1_000_000))
         both.link()
         (both.first.data / "file").write_bytes(os.urandom(9_000_000))
         assert files(both.first.data) == files(both.second.data)
-
-
-def certificate(folder: Path, node: int) -> dict[str, str]:
-    """One of the test's own authority."""
-    if not (folder / "ca.pem").exists():
-        openssl("req -x509 -newkey ed25519 -nodes -days 2 -subj /CN=ca -keyout ca.key -out ca.pem", folder)
-    openssl(f"req -newkey ed25519 -nodes -subj /CN=n{node} -keyout {node}.key -out {node}.csr", folder)
-    openssl(f"x509 -req -in {node}.csr -CA ca.pem -CAkey ca.key -days 2 -out {node}.pem", folder)
-    return {name: str(folder / file) for name, file in
-            (("certificate", f"{node}.pem"), ("key", f"{node}.key"), ("ca", "ca.pem"))}  # fmt: skip
-
-
-def openssl(command: str, folder: Path) -> None:
-    subprocess.run(["openssl", *command.split()], cwd=folder, check=True, capture_output=True)
 
 
 def test_a_hold_ends_when_it_goes_alone(linked: Pair) -> None:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -42,7 +42,8 @@ _ports = itertools.count(30000 + os.getpid() % 3000 * 8)
 class VolumeProcess:
     """One volume, and all that it has reported."""
 
-    def __init__(self, opening: Open) -> None:
+    def __init__(self, opening: Open, command: Sequence[str] = ()) -> None:
+        """command: what starts it, as prlimit(1) or nice(1) do."""
         self.opening = opening
         self.reports: list[Report] = []
         self.done: dict[int, Done] = {}
@@ -51,8 +52,9 @@ class VolumeProcess:
         with theirs:
             fd = theirs.fileno()
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "mirrord.volume", "--fd", str(fd)], pass_fds=[fd], start_new_session=True
-            )
+                [*command, sys.executable, "-m", "mirrord.volume", "--fd", str(fd)], pass_fds=[fd],
+                start_new_session=True,
+            )  # fmt: skip
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
         self._send(opening)
@@ -138,11 +140,15 @@ class VolumeProcess:
 class Pair:
     """Two volumes over loopback; node 1 serves unless told otherwise."""
 
-    def __init__(self, folder: Path, *, per_node: dict[int, dict[str, Any]] | None = None, **options: Any) -> None:
-        """options: fields of Open, of both nodes or of one."""
+    def __init__(
+        self, folder: Path, *, per_node: dict[int, dict[str, Any]] | None = None, command: Sequence[str] = (),
+        **options: Any,
+    ) -> None:  # fmt: skip
+        """options: fields of Open, of both nodes or of one. command: what starts the volumes."""
         self._folder = folder
         self._options = options
         self._per_node = per_node or {}
+        self._command = command
         self._port = next(_ports)
         self._keep: list[VolumeProcess] = []
         self.first = self.start(1)
@@ -161,7 +167,7 @@ class Pair:
         return replace(opening, **self._options, **self._per_node.get(node, {}))
 
     def start(self, node: int) -> VolumeProcess:
-        volume = VolumeProcess(self.opening(node))
+        volume = VolumeProcess(self.opening(node), self._command)
         self._keep.append(volume)
         volume.wait(Opened)
         volume.obey(Cover())

@@ -179,7 +179,9 @@ def chown(e: Exerciser, path: bytes) -> None:
 
 
 def touch(e: Exerciser, path: bytes) -> object:
-    times = (e.random.randrange(2**31) * 10**9 + e.random.randrange(10**9), e.random.randrange(2**60))
+    """From 1901 until 2514, which is more than ext4 can keep."""
+    seconds = [e.random.choice((e.random.randrange(-(2**31), 2**34), e.random.randrange(2**31))) for _ in range(2)]
+    times = (seconds[0] * 10**9 + e.random.randrange(10**9), seconds[1] * 10**9 + e.random.randrange(10**9))
     os.utime(path, ns=times, follow_symlinks=False)
     found = os.lstat(path)
     return found.st_atime_ns == times[0], found.st_mtime_ns == times[1]

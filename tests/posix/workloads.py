@@ -71,7 +71,10 @@ def git(directory: str) -> list[list[str]]:
 def cpython(directory: str, tests: Iterable[str]) -> list[list[str]]:
     """CPython's own tests with their files in the directory; empty where no interpreter has them."""
     python = python_with_tests()
-    return [[python, "-m", "test", "--tempdir", directory, *tests]] if python else []
+    if python is None:
+        return []
+    run = ["env", f"TMPDIR={directory}", python, "-m", "test", "-u", "largefile", "--timeout=300"]
+    return [[*run, f"--tempdir={directory}", *tests]]
 
 
 def python_with_tests() -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -12,7 +13,10 @@ from farmd.config import Config
 from farmd.errors import ConfigError
 from farmd.kit import toml
 from farmd.setup.draft import Draft
+from farmd.setup.mirror_draft import MirrorDraft
 from farmd.setup.tables import CHECK_KINDS, SERVICE_KINDS, NodeDraft, Watched
+from mirrord import config_rules as mirror_rules
+from mirrord.config import Config as MirrorConfig
 
 texts = st.text(st.characters(), max_size=12)  # surrogates, too: the command line of a process may hold any byte
 RIGHT_VALUES = {
@@ -47,6 +51,19 @@ drafts = st.builds(
     services=st.lists(services, max_size=2).map(tuple),
     checks=st.lists(checks, max_size=2).map(tuple),
 )
+directories = mostly(st.sampled_from(["/srv", "/srv/a", "/srv/b", '/var/lib/"a\\b ü']))
+mirrors = st.builds(
+    MirrorDraft,
+    name=names,
+    directories=st.lists(directories, min_size=1, max_size=2).map(tuple),
+    vips=st.lists(addresses, max_size=2).map(tuple),
+    interface=names,
+    witness=st.lists(addresses, max_size=2).map(tuple),
+    key=mostly(st.text(st.characters(exclude_categories=['Cs']), max_size=12)),
+    nodes=st.lists(nodes, min_size=2, max_size=2).map(tuple),
+    services=st.lists(services, max_size=2).map(tuple),
+    checks=st.lists(checks, max_size=2).map(tuple),
+)
 RIGHT = Draft("web", ("10.0.0.100",), "eth0", "/etc/web.key", (NodeDraft("n1", ("10.0.0.1",)),))
 
 
@@ -74,3 +91,25 @@ def test_a_draft_is_refused_or_says_what_it_was_told(draft: Draft) -> None:
     for found, told in zip(config.checks, draft.checks, strict=True):
         if told.kind != "ping":
             assert getattr(found, told.kind) == told.value
+
+
+@given(mirrors)
+@example(
+    MirrorDraft(
+        "db", ("/srv/a",), (), "", (), "/etc/db.key", (NodeDraft("n1", ("10.0.0.1",)), NodeDraft("n2", ("10.0.0.2",)))
+    )
+)
+def test_a_mirrors_draft_is_refused_or_says_what_it_was_told(draft: MirrorDraft) -> None:
+    try:
+        draft.check()
+    except ConfigError:
+        return
+    readers: dict[object, toml.Reader] = {bytes: lambda value, key: b"any", Path: lambda value, key: Path(str(value))}
+    config = toml.read(tomllib.loads(draft.text()), MirrorConfig, readers)
+    mirror_rules.check(config)
+    mirror = config.mirror
+    assert (mirror.name, mirror.interface) == (draft.name, draft.interface)
+    assert tuple(map(str, mirror.directories)) == draft.directories
+    assert [tuple(map(str, listed)) for listed in (mirror.vips, mirror.witness)] == [draft.vips, draft.witness]
+    assert [node.name for node in config.nodes] == [node.name for node in draft.nodes]
+    assert [service.unit or service.ocf for service in config.services] == [one.value for one in draft.services]

@@ -258,12 +258,8 @@ class Cluster(Timeline[Node]):
             if self.faults.replays and self.random.random() < self.faults.replays:
                 self._replay_later(self.nodes[peer], heartbeat)
 
-    def _delay_ns(self) -> int:
-        slow = self.random.random() < self.faults.slow_delivery
-        return int(self.random.uniform(0.05, 300 if slow else self.faults.delay_ms_max) * MS)
-
     def _deliver_later(self, to: Node, heartbeat: Heartbeat) -> None:
-        self.at(self.now + self._delay_ns(), lambda: self._deliver(to, heartbeat))
+        self.at(self.now + self.faults.delay_ns(self.random), lambda: self._deliver(to, heartbeat))
 
     def _replay_later(self, to: Node, heartbeat: Heartbeat) -> None:
         self.at(self.moment(1, 3000), lambda: self._hand_in(to, Received(heartbeat)))
@@ -288,7 +284,8 @@ class Cluster(Timeline[Node]):
             return
         if node.id not in self.blind and self.random.random() >= self.faults.loss:
             sent_ns, answer, generation = self.now, WitnessAnswered(self.local(node)), node.generation
-            self.at(self.now + self._delay_ns(), lambda: self._hear_witness(node, generation, sent_ns, answer))
+            answered_ns = sent_ns + self.faults.delay_ns(self.random)
+            self.at(answered_ns, lambda: self._hear_witness(node, generation, sent_ns, answer))
 
     def _hear_witness(self, node: Node, generation: int, sent_ns: int, answer: WitnessAnswered) -> None:
         if self._runs(node, generation) and node.id not in self.blind:

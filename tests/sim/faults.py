@@ -1,23 +1,37 @@
-"""What may go wrong in a simulated farm."""
+"""What may go wrong in a simulated farm, and on any simulated network."""
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
+
+from farmd.core.settings import MS
 
 
 @dataclass(frozen=True, slots=True)
-class Faults:
-    """What may go wrong, as probabilities for each message or as rates for each simulated second."""
+class NetworkFaults:
+    """What may happen to each message, as probabilities."""
 
     loss: float = 0.0
     duplication: float = 0.0
-    delay_ms_max: float = 2.0
     replays: float = 0.0
-    """Probability that somebody records a message and sends it again up to 3 s later, true to the byte."""
+    """Somebody records it and sends it again up to 3 s later, true to the byte."""
+    delay_ms_max: float = 2.0
     slow_delivery: float = 0.0
-    """Probability of a delay of up to 300 ms (reorders, too)."""
+    """A delay of up to 300 ms (reorders, too)."""
     jitter_ms_max: float = 3.0
     """How late a daemon wakes up."""
+
+    def delay_ns(self, chance: random.Random) -> int:
+        """Of the next message."""
+        slow = chance.random() < self.slow_delivery
+        return int(chance.uniform(0.05, 300 if slow else self.delay_ms_max) * MS)
+
+
+@dataclass(frozen=True, slots=True)
+class Faults(NetworkFaults):
+    """And what may happen to nodes, as rates for each simulated second."""
+
     drift: float = 0.0
     """How far a clock may run fast or slow, as a fraction."""
     one_way_cuts: float = 0.0

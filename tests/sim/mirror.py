@@ -89,8 +89,7 @@ class Mirror(Timeline[Node]):
         return self.now + node.id * 10**12
 
     def delay_ns(self) -> int:
-        slow = self.random.random() < self.faults.slow_delivery
-        return int(self.random.uniform(0.05, 300 if slow else self.faults.delay_ms_max) * MS)
+        return self.faults.delay_ns(self.random)
 
     def work_ns(self) -> int:
         """How long an order, a store, or a start or stop takes."""

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tests.sim.faults import NetworkFaults
+
 
 @dataclass(frozen=True, slots=True)
-class Faults:
-    """What may go wrong, as probabilities for each message or as rates for each simulated second."""
+class Faults(NetworkFaults):
+    """What may happen to nodes, as probabilities or as rates for each simulated second, and to messages."""
 
-    loss: float = 0.0
-    duplication: float = 0.0
-    replays: float = 0.0
-    """Probability that somebody records a heartbeat and sends it again up to 3 s later, true to the byte."""
-    delay_ms_max: float = 2.0
-    slow_delivery: float = 0.0
-    """Probability of a delay of up to 300 ms (reorders, too)."""
-    jitter_ms_max: float = 3.0
-    """How late a daemon wakes up."""
     slow_work: float = 0.0
     """Probability that an order, a store, or a start or stop of the application takes up to 2 s."""
     cuts: float = 0.0

@@ -14,6 +14,7 @@ import pytest
 from farmd.core.supervision_events import Started, Stopped
 from farmd.supervision import containment
 from farmd.supervision.schema import Service
+from lab.processes import processor_s
 from tests.supervision.attending import Attended, attended, kill, lives, status, until, within
 
 pytestmark = pytest.mark.needs_root
@@ -30,12 +31,6 @@ def wanderer(*arguments: str, stop: str = "true", stop_timeout_s: float = 0.2) -
 def named(under_test: Attended) -> list[str]:
     """What the wanderer's processes call themselves."""
     return [status(pid, "Name") for pid in under_test.processes("w")]
-
-
-def processor_s(pid: int) -> float:
-    """The time that a process has used (proc(5), stat)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def terminate(name: str) -> str:

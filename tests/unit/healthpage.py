@@ -19,6 +19,7 @@ from typing import Any
 from farmd.kit.control_server import ControlServer, Lines
 from lab.waiting import until
 from tests.unit.loops import WAIT_S, loop_in_thread
+from tests.unit.ports import tcp_ports
 from tests.unit.statuses import status
 
 LEASE_S = 0.3
@@ -92,7 +93,7 @@ class Page:
     ) -> None:
         """text: more settings. agents: instead of one for all farms. context: for HTTPS."""
         self._context = context
-        self.port, self.agent_port, self.metrics_port = free_ports(3)
+        self.port, self.agent_port, self.metrics_port = tcp_ports(3)
         self._file = folder / "health.toml"
         self._file.write_text(
             f'addresses = ["127.0.0.1"]\nport = {self.port}\n'
@@ -159,10 +160,3 @@ def page(folder: Path, text: str = "", **options: Any) -> Iterator[Page]:
         yield running
     finally:
         running.end()
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens at just now."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [int(sock.getsockname()[1]) for sock in sockets]

@@ -139,6 +139,12 @@ def test_a_configuration_is_not_replaced_unasked(tmp_path: Path) -> None:
     load(path)
 
 
+def test_a_key_that_cannot_be_made_leaves_no_configuration(tmp_path: Path) -> None:
+    refused = farmctl("init", *FLAGS, f"--key={tmp_path}/missing/shop.key", f"--output={tmp_path}/shop.toml", status=1)
+    assert refused.stderr == f"farmctl: {tmp_path}/missing/shop.key cannot be written: No such file or directory\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_standard_output_gets_the_configuration_and_nothing_else() -> None:
     assert 'name = "shop"' in farmctl("init", *FLAGS, "--output=-").stdout
     assert 'name = "shop"' in json.loads(farmctl("init", *FLAGS, "--output=-", "--json").stdout)["text"]

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from lab.waiting import until
-from tests.unit.healthpage import FakeDaemon, Page, daemon, free_ports, page
+from tests.unit.healthpage import FakeDaemon, Page, daemon, page
 from tests.unit.loops import WAIT_S
+from tests.unit.ports import tcp_ports
 
 HAPROXY = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
 
@@ -33,7 +34,7 @@ class HAProxy:
 
     def __init__(self, folder: Path, options: str, check: str) -> None:
         self._socket = folder / "haproxy.stats"  # the page takes what is called NAME.sock for farms
-        (port,) = free_ports(1)
+        (port,) = tcp_ports(1)
         config = folder / "haproxy.cfg"
         config.write_text(f"""global
     stats socket {self._socket} mode 600

@@ -19,8 +19,8 @@ from healthcheck.limits import REQUEST_BYTES_MAX, Crowd
 from healthcheck.pages import application
 from healthcheck.serving import Http, listen
 from healthcheck.settings import Settings
-from tests.unit.healthpage import free_ports
 from tests.unit.loops import WAIT_S, loop_in_thread
+from tests.unit.ports import tcp_ports
 
 IDLE_S = 0.4
 CONNECTIONS_MAX = 20
@@ -31,7 +31,7 @@ class Strict:
     """A health page with tight limits."""
 
     def __init__(self, run: Any, folder: Path) -> None:
-        (self.port,) = free_ports(1)
+        (self.port,) = tcp_ports(1)
         self.crowd = Crowd(CONNECTIONS_MAX, IDLE_S)
         self._http = Http(application(Farms(folder, [], buckets=False), Settings()), self.crowd)
         self._run = run

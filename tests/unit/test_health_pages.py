@@ -23,8 +23,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from healthcheck.health import Standing
 from healthcheck.watch import Watch
 from lab.waiting import until
-from tests.unit.healthpage import LEASE_S, FakeDaemon, Page, daemon, free_ports, page
+from tests.unit.healthpage import LEASE_S, FakeDaemon, Page, daemon, page
 from tests.unit.loops import WAIT_S
+from tests.unit.ports import tcp_ports
 from tests.unit.statuses import check, member, service
 
 NOT_READY = {"ready": False, "reason": "check page fails: status 500"}
@@ -332,7 +333,7 @@ def test_haproxys_agent(shown: Page, web: FakeDaemon) -> None:
 
 @pytest.mark.usefixtures("web")
 def test_an_agent_for_one_farm(tmp_path: Path) -> None:
-    web_port, shop_port = free_ports(2)
+    web_port, shop_port = tcp_ports(2)
     agents = f'{{ port = {web_port}, farm = "web" }}, {{ port = {shop_port}, farm = "shop" }}'
     with page(tmp_path, agents=agents) as shown:
         shown.wait(200)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import struct
 import time
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from mirrord.core.events import Broadcast, Received
 from mirrord.core.generations import HISTORY_MAX, Condition, Generation, State
 from mirrord.core.standing import Role, Word
 from mirrord.heartbeats import Heartbeats
+from tests.unit.ports import udp_port
 
 generations = st.builds(Generation, st.integers(0, 2**64 - 1), st.integers(0, 255))
 states = st.builds(
@@ -103,13 +103,6 @@ def test_other_bytes_are_refused_or_understood_and_nothing_else(payload: bytes) 
         codec.unpack(Frame(1, 1, 1, b"\x01" + payload))
 
 
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
 @pytest.fixture
 def pair() -> Iterator[tuple[Heartbeats, Heartbeats]]:
     """Two nodes with two networks."""
@@ -117,7 +110,7 @@ def pair() -> Iterator[tuple[Heartbeats, Heartbeats]]:
         Node(number, f"n{number}", (ip_address(f"127.0.0.{number}"), ip_address(f"127.0.1.{number}")))
         for number in (1, 2)
     )
-    config = Config(Mirror("db", (Path("/srv"),), (bytes(32),), port=free_port()), nodes)
+    config = Config(Mirror("db", (Path("/srv"),), (bytes(32),), port=udp_port()), nodes)
     one, other = Heartbeats(config, nodes[0], 7), Heartbeats(config, nodes[1], 8)
     yield one, other
     one.close()

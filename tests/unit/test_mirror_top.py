@@ -1,12 +1,11 @@
 """A mirror in the terminal view: golden frames, and what holds for every frame whatever mirrord says.
 
-FARMD_REWRITE=1 writes the frames anew; what a file holds is told in test_tui_frames.py.
+FARMD_REWRITE=1 writes the frames anew; what a file holds is told in drawn.py.
 """
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from farmd.tui import history, mirror_verdict
+from farmd.tui import history, mirror_verdict, transitions
 from farmd.tui.frame import HEIGHT_MIN, WIDTH_MIN, Moment, render, waiting
 from farmd.tui.history import KEPT, NS, Point, bars, extended
 from farmd.tui.look import Colours, Look
 from farmd.tui.numbers import size
 from farmd.tui.verdict import BAD, GOOD, WARN
 from tests.unit import mirrors
+from tests.unit.drawn import compare
 from tests.unit.statuses import NOW_S, check, service
 from tests.unit.test_tui import LOOKS, lines
-from tests.unit.test_tui_frames import dump
 
 FRAMES = Path(__file__).with_name("mirror_frames")
 
@@ -78,7 +77,10 @@ def hostile() -> dict[str, Any]:
         vips=[f"2001:db8:1234:5678:9abc:def0:1234:{number:x}" for number in range(8)],
         readiness="not-ready",
         reason="check \x1b[2Jselect\n\x07said: " + "é漢字 " * 40,
-        events=[mirrors.event(-5, "18446744073709551615.255", "\x1b]0;owned\x07" + "x" * 300)] * 20,
+        events=[
+            mirrors.event(-5, "18446744073709551615.255", f"\x1b]0;owned\x07{'x' * 300}{number}")
+            for number in range(20)
+        ],
         peer=mirrors.peer(name=name[::-1], networks=[{"address": "fd00::" + "1" * 40, "heard_ms_ago": None}] * 4),
     )
 
@@ -113,13 +115,7 @@ CASES: dict[str, tuple[dict[str, Any], int, int, Look, Moment]] = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_frame_looks_as_it_did(case: str) -> None:
-    found, width, height, look, moment = CASES[case]
-    drawn = dump(render(found, width, height, look, moment), width, look)
-    file = FRAMES / f"{case}.txt"
-    if os.environ.get("FARMD_REWRITE") == "1":
-        FRAMES.mkdir(exist_ok=True)
-        file.write_text(drawn)
-    assert drawn == file.read_text()
+    compare(FRAMES / f"{case}.txt", *CASES[case])
 
 
 def test_no_frame_is_left_over() -> None:
@@ -234,6 +230,16 @@ def test_both_nodes_draw_the_same_picture() -> None:
 )  # fmt: skip
 def test_the_gravest_sentence_comes_first(found: dict[str, Any], said: list[tuple[str, str]]) -> None:
     assert mirror_verdict.sentences(found) == said
+
+
+def test_what_comes_again_and_again_is_one_line() -> None:
+    events = [mirrors.event(ago, "1.1", "the stream has ended") for ago in range(1, 20)]
+    found = transitions.table([*events, mirrors.event(20, "1.1", "ready"), events[0]], "generation", NOW_S, 5)
+    assert [line.plain.split() for line in found[1:]] == [
+        ["1", "s", "1.1", "19", "times:", "the", "stream", "has", "ended"],
+        ["20", "s", "1.1", "ready"],
+        ["1", "s", "1.1", "the", "stream", "has", "ended"],
+    ]
 
 
 @pytest.mark.parametrize(

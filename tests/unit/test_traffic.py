@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections import Counter
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -14,6 +13,7 @@ from farmd.core.events import Broadcast, Heartbeat
 from farmd.heartbeats import Heartbeats
 from farmd.traffic import PERIOD_NS, Meter, Traffic
 from lab.waiting import until
+from tests.unit.ports import udp_port
 from tests.unit.states import JOINING
 
 NODES = (Node(1, "n1", (ip_address("127.0.0.1"),)), Node(2, "n2", (ip_address("127.0.0.2"),)))
@@ -35,17 +35,10 @@ def test_a_reading_is_due_once_a_second() -> None:
     assert meter.due(5 + PERIOD_NS)
 
 
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
 @pytest.fixture
 def pair() -> Iterator[tuple[Heartbeats, Heartbeats]]:
     """The sockets of two nodes, of which the first sends and the second receives."""
-    farm = Farm("web", (ip_address("10.0.0.100"),), "eth0", (bytes(32),), port=free_port())
+    farm = Farm("web", (ip_address("10.0.0.100"),), "eth0", (bytes(32),), port=udp_port())
     config = Config(farm=farm, nodes=NODES)
     sender, receiver = Heartbeats(config, NODES[0], 7), Heartbeats(config, NODES[1], 8)
     yield sender, receiver

@@ -1,27 +1,18 @@
-"""Golden frames: what the terminal view draws, as files that can be read. FARMD_REWRITE=1 writes them anew.
-
-A file holds the characters; under them, for a terminal with colours, a letter for the style of each character; and at
-the end what the letters mean.
-"""
+"""What the terminal view draws of a farm."""
 
 from __future__ import annotations
 
-import io
-import os
-import string
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
-from rich.text import Text
 
-from farmd.tui.frame import Moment, render
+from farmd.tui.frame import Moment
 from farmd.tui.look import Colours, Look
+from tests.unit.drawn import compare
 from tests.unit.statuses import NOW_S, buckets, check, event, member, service, status, traffic
 
 FRAMES = Path(__file__).with_name("frames")
-CODES = string.ascii_letters + string.digits + "!#$%&()*+,-/:;<=>?@[]^_{|}~" + "".join(map(chr, range(0xC0, 0xD7)))
 
 NO_COLOR = Look(Colours.NONE)
 GONE: dict[str, Any] = {"status": "failed", "member": False, "traffic": None, "round_trip_ms": None, "heard": False}
@@ -92,7 +83,7 @@ def hostile() -> dict[str, Any]:
         vips=[f"2001:db8:1234:5678:9abc:def0:1234:{number:x}" for number in range(8)],
         ready=False,
         reason="check \x1b[2Jhttp\n\x07said: " + "é漢字 " * 40,
-        events=[event(-5, "1234567.12", "\x1b]0;owned\x07" + "x" * 300)] * 20,
+        events=[event(-5, "1234567.12", f"\x1b]0;owned\x07{'x' * 300}{number}") for number in range(20)],
     )
 
 
@@ -127,33 +118,8 @@ CASES: dict[str, tuple[dict[str, Any], int, int, Look, Moment]] = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_frame_looks_as_it_did(case: str) -> None:
-    found, width, height, look, moment = CASES[case]
-    drawn = dump(render(found, width, height, look, moment), width, look)
-    file = FRAMES / f"{case}.txt"
-    if os.environ.get("FARMD_REWRITE") == "1":
-        FRAMES.mkdir(exist_ok=True)
-        file.write_text(drawn)
-    assert drawn == file.read_text()
+    compare(FRAMES / f"{case}.txt", *CASES[case])
 
 
 def test_no_frame_is_left_over() -> None:
     assert {file.stem for file in FRAMES.iterdir()} == set(CASES)
-
-
-def dump(page: Text, width: int, look: Look) -> str:
-    console = Console(width=width, file=io.StringIO(), force_terminal=True, color_system="truecolor")
-    codes: dict[str, str] = {}
-    characters, styles = "", ""
-    for segment in console.render(page):
-        style = "" if segment.style is None else str(segment.style)
-        code = " " if style in ("", "none") else codes.setdefault(style, CODES[len(codes)])
-        characters += segment.text
-        styles += "".join("\n" if character == "\n" else code for character in segment.text)
-    if look.colours == 0:
-        return _stripped(characters)
-    meanings = "".join(f"{code}  {style}\n" for style, code in codes.items())
-    return f"{_stripped(characters)}----\n{_stripped(styles)}----\n{meanings}"
-
-
-def _stripped(text: str) -> str:
-    return "".join(line.rstrip() + "\n" for line in text.split("\n"))

@@ -37,9 +37,7 @@ class Application(Protocol):
         """It has stopped: leaves nothing behind."""
 
 
-def application(
-    service: Service, containment: Containment, wake: Callable[[], None], *, outlives: bool
-) -> Application:
+def application(service: Service, containment: Containment, wake: Callable[[], None], *, outlives: bool) -> Application:
     """The application that a service is. `wake`: to be called when it may have died. outlives: it may live on when
     farmd ends.
     """

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Sequence
 
 from mirrord.volume.files import objects, syscalls
 from mirrord.volume.files.tree import Tree
-from mirrord.volume.link.records import CHOWN, LENGTH, NOW, OWNED, STAMPED, Kind, Made, Record
+from mirrord.volume.link import moments
+from mirrord.volume.link.records import CHOWN, LENGTH, NOW, OWNED, Kind, Made, Record
 
 _MODE_BITS = 0o7777
 
@@ -71,7 +73,7 @@ def _owner_and_mode(tree: Tree, record: Record) -> None:
 
 
 def _times(tree: Tree, record: Record) -> None:
-    syscalls.stamp(tree.descriptor(record.node), *STAMPED.unpack(record.payload))
+    syscalls.stamp(tree.descriptor(record.node), *moments.unpack_pair(record.payload))
 
 
 def _setxattr(tree: Tree, record: Record) -> None:
@@ -80,7 +82,11 @@ def _setxattr(tree: Tree, record: Record) -> None:
 
 
 def _removexattr(tree: Tree, record: Record) -> None:
-    os.removexattr(tree.path(record.node), bytes(record.payload))
+    try:
+        os.removexattr(tree.path(record.node), bytes(record.payload))
+    except OSError as error:
+        if error.errno != errno.ENODATA:  # a resync has not come to this object yet
+            raise
 
 
 def _allocate(tree: Tree, record: Record) -> None:

@@ -33,6 +33,9 @@ class ServedTree(Tree):
         """Nodes that the other end of the present link knows; to be cleared with each new link."""
         self.gone: list[int] = []
         """Nodes that it knows and that are not known here any more: it is to be told."""
+        self.resyncing = False
+        """The peer is being brought up to date: it goes on knowing what has other names, since a listing may come upon
+        one of them, and has to say that it is the same thing."""
         self.unsettled: dict[int, None] = {}
         """Nodes whose times have changed since they were last told to the peer."""
         self.note_mode(ROOT, syscalls.statx(root).mode)
@@ -52,10 +55,10 @@ class ServedTree(Tree):
 
     def receive(self, descriptor: int) -> tuple[Node, Attributes]:
         """The kernel knows a file without a name (O_TMPFILE), which stays open by this descriptor."""
-        found = syscalls.statx(descriptor)
-        node = self._meet(found, syscalls.handle_of(descriptor))
+        found, handle = syscalls.statx(descriptor), syscalls.handle_of(descriptor)
+        self.keep_open(found.ino, descriptor)
+        node = self._meet(found, handle)
         node.references += 1
-        self.keep_open(node.id, descriptor)
         return node, found
 
     def forget(self, node: int, lookups: int) -> None:
@@ -84,13 +87,17 @@ class ServedTree(Tree):
         node.references -= count
         if node.references > 0 or node.id == ROOT:
             return
+        if not (self.resyncing and node.id in self.bound and self._is_linked(node)):
+            self._unbind(node.id)
         self.drop(node.id)
         for folder, _ in self.places(node):
             self._unreference(folder, 1)
         self.aliases.pop(node.id, None)
         self.privileged.discard(node.id)
         self.unsettled.pop(node.id, None)
-        self._unbind(node.id)
+
+    def _is_linked(self, node: Node) -> bool:
+        return node.kind != DIRECTORY and self.attributes(node.id).nlink > 1
 
     def _unbind(self, node: int) -> None:
         if node in self.bound:
@@ -166,7 +173,11 @@ class ServedTree(Tree):
         yield Record(Kind.BIND, self.number, folder.id, node, 0, known.name)
 
     def _find_name(self, node: Node) -> bool:
-        """Search the whole tree for a name: the names that were known are gone, but there is another hard link."""
+        """Search the whole tree for a name: the names that were known are gone, but there is another hard link.
+
+        That takes long, and it is rare: before a file loses the last name that is known here, the peer is told of it,
+        and a resync tells it of those that are in this state already.
+        """
         if self.is_orphan(node.id):
             return False
         for folder, name in self._walk(self.nodes[ROOT]):
@@ -197,14 +208,15 @@ class ServedTree(Tree):
     def victim(self, folder: int, name: bytes) -> tuple[Node | None, bool]:
         """The known node that is about to lose this name, and whether it is its last one.
 
-        The descriptor by which a node without a name is kept is open when this returns.
+        The descriptor by which a node without a name is kept is open when this returns. Raises OSError (EMFILE) if
+        there are too many of those.
         """
         node, found = self.named(folder, name)
         if node is None:
             return None, False
         last = found.nlink == 1 or node.kind == DIRECTORY
         if last:
-            self.descriptor(node.id)
+            self.prepare_to_keep(node.id)
         return node, last
 
     def lost(self, node: Node, folder: int, name: bytes, *, last: bool) -> None:

@@ -34,11 +34,12 @@ def _function(name: str, *argument_types: Any, result: Any = ctypes.c_int) -> An
     function = getattr(_LIBC, name)
     function.argtypes = argument_types
     function.restype = result
-    function.errcheck = _raised
+    function.errcheck = checked
     return function
 
 
-def _raised(result: int, function: Any, arguments: Any) -> int:
+def checked(result: int, *_: Any) -> int:
+    """What libc returned; below 0, OSError with its errno."""
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))

@@ -7,7 +7,9 @@ kept for each object; a bounded number of descriptors is kept open.
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import stat
 
 from mirrord.volume.files import syscalls
@@ -19,6 +21,9 @@ FILE = stat.S_IFREG >> 12
 DIRECTORY = stat.S_IFDIR >> 12
 
 DESCRIPTORS_MAX = 4096
+
+RESERVED_DESCRIPTORS = 128
+"""Of the process's limit (RLIMIT_NOFILE), for the journal, links, walks and threads, which must not go without."""
 
 _FLAGS = {
     FILE: os.O_RDWR | os.O_NOATIME | os.O_NOFOLLOW,
@@ -52,10 +57,10 @@ class Tree:
     """One replicated directory of this node. Not safe between threads: it belongs to the loop.
 
     number: its place in the configuration. root: a descriptor of the directory, on the mount by which it is reached;
-        it is this tree's to close.
+        it is this tree's to close. trees: how many share the process's descriptors.
     """
 
-    def __init__(self, number: int, root: int, *, descriptors_max: int = DESCRIPTORS_MAX) -> None:
+    def __init__(self, number: int, root: int, *, trees: int = 1, descriptors_max: int = DESCRIPTORS_MAX) -> None:
         self.number = number
         self.root = root
         self.nodes: dict[int, Node] = {ROOT: Node(ROOT, syscalls.handle_of(root), DIRECTORY)}
@@ -63,7 +68,9 @@ class Tree:
         # Opened anew, not duplicated: duplicates share the position from which a folder is read.
         self._descriptors: dict[int, int] = {ROOT: os.open(b".", _FLAGS[DIRECTORY], dir_fd=root)}
         self._kept: dict[int, int] = {}
-        self._descriptors_max = descriptors_max
+        share = (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED_DESCRIPTORS) // trees
+        self._descriptors_max = min(descriptors_max, share // 4)
+        self._kept_max = share - self._descriptors_max
 
     def close(self) -> None:
         """Let go of every descriptor."""
@@ -135,6 +142,11 @@ class Tree:
             oldest = next(iter(self._descriptors))
             os.close(self._descriptors.pop(oldest))
 
+    def prepare_to_keep(self, node: int) -> None:
+        """Before the object loses its last name. Raises OSError (EMFILE) if too many without one are held already."""
+        self._require_place()
+        self.descriptor(node)
+
     def keep(self, node: int) -> None:
         """The object is about to lose its last name: hold it by a descriptor until `drop`."""
         descriptor = self.descriptor(node)
@@ -142,8 +154,17 @@ class Tree:
         self._kept[node] = descriptor
 
     def keep_open(self, node: int, descriptor: int) -> None:
-        """Hold a node that has no name by this descriptor until `drop`."""
+        """Hold a node that has no name by this descriptor until `drop`. Raises OSError (EMFILE), and closes it."""
+        try:
+            self._require_place()
+        except OSError:
+            os.close(descriptor)
+            raise
         self._kept[node] = descriptor
+
+    def _require_place(self) -> None:
+        if len(self._kept) >= self._kept_max:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     def unkeep(self, node: int) -> None:
         """The object has got a name."""

@@ -30,7 +30,8 @@ from mirrord.volume.fuse.abi import (
     Op,
 )
 from mirrord.volume.fuse.request import Request
-from mirrord.volume.link.records import CHOWN, OWNED, STAMPED, Kind, Record
+from mirrord.volume.link import moments
+from mirrord.volume.link.records import CHOWN, OWNED, Kind, Record
 
 if TYPE_CHECKING:
     from mirrord.volume.fuse.capture import Capture, Operation
@@ -192,7 +193,7 @@ def _owner_and_mode(tree: ServedTree, node: int, flags: int) -> Record:
 
 def times(tree: ServedTree, node: int) -> Record:
     """The times of a node as they are now."""
-    return Record(Kind.TIMES, tree.number, node, 0, 0, STAMPED.pack(*tree.attributes(node).times))
+    return Record(Kind.TIMES, tree.number, node, 0, 0, moments.pack(*tree.attributes(node).times))
 
 
 def clear_privileges(capture: Capture, node: int) -> Record | None:

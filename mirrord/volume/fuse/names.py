@@ -92,10 +92,18 @@ def _link(capture: Capture, request: Request) -> None:
     if tree.is_orphan(old):
         _link_orphan(capture, request, old, name)
     elif capture.admitted(request, (request.node, 0, 0), (old, 0, 0)):
+        _make_known(capture, tree.node(old))
         syscalls.link(tree.descriptor(old), tree.descriptor(request.node), name)
-        node, found = tree.lookup(request.node, name)
         tree.unsettled[request.node] = None
-        capture.change(Record(Kind.LINK, tree.number, old, request.node, 0, name), request, entry(tree, node, found))
+        reply = entry(tree, tree.node(old), tree.attributes(old))
+        capture.change(Record(Kind.LINK, tree.number, old, request.node, 0, name), request, reply)
+        tree.lookup(request.node, name)  # not before: the peer could not find it by this name
+
+
+def _make_known(capture: Capture, node: Node) -> None:
+    """The peer knows a file by a name that it has, too, as long as there is one."""
+    if node.id not in capture.tree.bound:
+        capture.change(times(capture.tree, node.id))
 
 
 def _link_orphan(capture: Capture, request: Request, old: int, name: bytes) -> None:
@@ -143,6 +151,8 @@ def _remove(capture: Capture, request: Request, kind: Kind, remove: Callable[...
     (name,) = request.strings(0)
     tree = capture.tree
     victim, last = tree.victim(request.node, name)
+    if victim is not None and not last:
+        _make_known(capture, victim)
     remove(name, dir_fd=tree.descriptor(request.node))
     if victim is not None:
         tree.lost(victim, request.node, name, last=last)
@@ -178,6 +188,8 @@ def _move(capture: Capture, request: Request, folder: int, old: bytes, new: byte
         victim, last = tree.victim(folder, new)
     except FileNotFoundError:
         victim, last = None, False
+    if victim is not None and not last:
+        _make_known(capture, victim)
     syscalls.rename(tree.descriptor(request.node), old, tree.descriptor(folder), new, flags)
     if flags & _EXCHANGE:
         tree.moved(victim, folder, new, request.node, old)

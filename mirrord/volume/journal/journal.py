@@ -232,7 +232,7 @@ class Journal:
             try:
                 self._carry_out(tasks)
             except OSError as error:
-                if True:
+                if error.errno not in FULL:
                     self.failure = f"the journal cannot be written: {error.strerror}"
                     return
                 self._post(partial(self._refuse, tasks))

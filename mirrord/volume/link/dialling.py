@@ -54,7 +54,8 @@ class Dialler:
         self._greeted = greeted
         self._context = tls_context(line.tls, server=False) if line.tls else None
         self._closed = threading.Event()
-        self._last_reason = ""
+        self._told: dict[str, str] = {}
+        """Why an address was of no use, as told last."""
         threading.Thread(target=self._dial, name="dialler", daemon=True).start()
 
     def close(self) -> None:
@@ -73,13 +74,13 @@ class Dialler:
         try:
             connection = self._connect(address, self._line.addresses[number : number + 1])
         except OSError as error:
-            self._explain(f"{address} cannot be reached ({_said(error)})")
+            self._explain(address, f"cannot be reached ({_said(error)})")
             return False
         try:
             version = self._greet(connection)
         except (OSError, FarmError) as error:
             connection.close()
-            self._explain(f"{address}: {_said(error)}")
+            self._explain(address, _said(error))
             return False
         if self._closed.is_set():
             connection.close()
@@ -108,11 +109,11 @@ class Dialler:
             connection.sendall(greeting.receive(_exactly(connection, greeting.wanted)))
         return greeting.version
 
-    def _explain(self, reason: str) -> None:
+    def _explain(self, address: str, reason: str) -> None:
         """One line each time that the reason changes, not one each round."""
-        if reason != self._last_reason:
-            log.warning("no link to the peer: %s", reason)
-            self._last_reason = reason
+        if reason != self._told.get(address):
+            log.warning("no link to the peer: %s: %s", address, reason)
+            self._told[address] = reason
 
 
 def _exactly(connection: Connection, count: int) -> bytes:

@@ -42,6 +42,8 @@ class Listener:
         self._standing = standing
         self._keyring = keyring
         self._greeted = greeted
+        self._told = ""
+        """Why a peer was turned away, as told last."""
         self._context = tls_context(line.tls, server=True) if line.tls else None
         self._guests: dict[int, Guest] = {}
         """Half-open greetings by descriptor, the oldest first."""
@@ -98,7 +100,7 @@ class Listener:
         try:
             guest.go_on()
         except Disagreement as disagreement:
-            log.warning("no link to the peer: %s", disagreement)
+            self._explain(str(disagreement))
             self._dismiss(guest)
         except (OSError, RemoteError):
             self._dismiss(guest)
@@ -106,6 +108,12 @@ class Listener:
             if guest.greeting.version:
                 self._forget(guest)
                 self._greeted(channel(guest.connection), guest.greeting.version)
+
+    def _explain(self, reason: str) -> None:
+        """One line each time that the reason changes: a peer tries again and again."""
+        if reason != self._told:
+            log.warning("no link to the peer: %s", reason)
+            self._told = reason
 
     def _forget(self, guest: Guest) -> None:
         del self._guests[guest.connection.fileno()]

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
+from mirrord.volume.link import moments
+
 HEADER = struct.Struct("<IBBHQQQ")
 """payload bytes, kind, tree, flags, seq, node, offset"""
 
@@ -39,7 +41,7 @@ class Kind(IntEnum):
     OWNER_AND_MODE = 8
     """payload: `OWNED`; flags: CHOWN if chown(2) was called, which also drops capabilities."""
     TIMES = 9
-    """payload: `STAMPED`."""
+    """payload: atime and mtime (moments.py)."""
     SETXATTR = 10
     """payload: name, NUL, value."""
     REMOVEXATTR = 11
@@ -93,12 +95,10 @@ ALONE = 2
 
 OWNED = struct.Struct("<III")
 """uid, gid, permission bits"""
-STAMPED = struct.Struct("<qq")
-"""atime and mtime in ns since 1970"""
 LENGTH = struct.Struct("<Q")
 """bytes"""
 
-_MADE = struct.Struct("<IIIQqqHHH")
+_MADE = struct.Struct(f"<IIIQ{moments.PAIR_BYTES}sHHH")
 _ATTRIBUTE = struct.Struct("<HI")
 
 
@@ -154,20 +154,21 @@ class Made:
     def pack(self) -> bytes:
         """The payload of a MAKE."""
         head = _MADE.pack(
-            self.mode, self.uid, self.gid, self.rdev, *self.times, len(self.name), len(self.target), len(self.xattrs)
-        )
+            self.mode, self.uid, self.gid, self.rdev, moments.pack(*self.times), len(self.name), len(self.target),
+            len(self.xattrs),
+        )  # fmt: skip
         return b"".join((head, self.name, self.target, *_packed(self.xattrs)))
 
     @classmethod
     def unpack(cls, payload: bytes | memoryview) -> Made:
         """The reverse; raises struct.error on what is not a payload."""
         content = bytes(payload)
-        mode, uid, gid, rdev, atime, mtime, name_bytes, target_bytes, count = _MADE.unpack_from(content)
+        mode, uid, gid, rdev, times, name_bytes, target_bytes, count = _MADE.unpack_from(content)
         name_end = _MADE.size + name_bytes
         target_end = name_end + target_bytes
         name, target = content[_MADE.size : name_end], content[name_end:target_end]
         xattrs = tuple(_attributes(content, target_end, count))
-        return cls(name, mode, uid, gid, rdev, target, xattrs, (atime, mtime))
+        return cls(name, mode, uid, gid, rdev, target, xattrs, moments.unpack_pair(times))
 
 
 def _packed(xattrs: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:

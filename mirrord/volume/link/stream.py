@@ -70,7 +70,7 @@ class Stream:
         self.unsent_bytes = 0
         self._received = memoryview(mmap.mmap(-1, RECEIVE_BYTES))  # memory only as far as it is used
         self._have = 0
-        self._closed = False
+        self._closed = self._paused = False
         self.parting = ""
         """Why this end takes nothing any more, and waits for the other one to close."""
         self._fd = channel.fileno()
@@ -108,6 +108,14 @@ class Stream:
             self.sent_bytes += sent
         if sent < total:
             self._keep(gathered, sent)
+
+    def pause(self, *, paused: bool) -> None:
+        """Whether nothing is taken for a while, while what the last record wants is done by somebody else."""
+        self._paused = paused
+        if not self._closed:
+            self._loop.pause(self._fd, paused=paused)
+            if not paused and self._take_received():
+                self._receive_more()
 
     def close(self) -> None:
         """Ends the link; `broken` is not called."""
@@ -167,7 +175,13 @@ class Stream:
         self._loop.watch_room(self._fd, None)
 
     def _receive(self) -> None:
-        while self._receive_batch() and self._channel.more():
+        if self._paused:  # it is not asked for, so this is no record
+            self._break("the link has failed")
+        elif self._receive_batch():
+            self._receive_more()
+
+    def _receive_more(self) -> None:
+        while not self._paused and self._channel.more() and self._receive_batch():
             pass
 
     def _receive_batch(self) -> bool:
@@ -185,6 +199,10 @@ class Stream:
         if self.parting:
             return True
         self._have += count
+        return self._take_received()
+
+    def _take_received(self) -> bool:
+        """Whether the link is still there."""
         try:
             self._take_whole_ones()
             self._taken()
@@ -194,7 +212,7 @@ class Stream:
 
     def _take_whole_ones(self) -> None:
         received, have, position, header_bytes = self._received, self._have, 0, HEADER.size
-        while have - position >= header_bytes and not (self._closed or self.parting):
+        while have - position >= header_bytes and not (self._closed or self.parting or self._paused):
             size, kind, tree, flags, seq, node, offset = HEADER.unpack_from(received, position)
             if size > PAYLOAD_BYTES_MAX:
                 raise StreamError(f"the peer's record of {size} bytes is longer than any of ours")

@@ -6,7 +6,7 @@ import ctypes
 import os
 import struct
 
-from mirrord.volume.files.syscalls import AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW
+from mirrord.volume.files.syscalls import AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, checked
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442
@@ -20,7 +20,7 @@ _ATTR = struct.Struct("<QQQQ")
 
 def clone(path: str) -> int:
     """A detached mount of a directory, in nobody's name space: an O_PATH descriptor of its root."""
-    return _checked(
+    return checked(
         _LIBC.syscall(_OPEN_TREE, AT_FDCWD, os.fsencode(path), _OPEN_TREE_CLONE | os.O_CLOEXEC | AT_SYMLINK_NOFOLLOW)
     )
 
@@ -32,22 +32,15 @@ def attach(detached: int, path: str, *, read_only: bool) -> None:
     mounted a second time, under it. In name spaces that follow ours it appears in any case.
     """
     wanted = _ATTR.pack(_MOUNT_ATTR_RDONLY if read_only else 0, 0, _MS_PRIVATE, 0)
-    _checked(_LIBC.syscall(_MOUNT_SETATTR, detached, b"", AT_EMPTY_PATH, wanted, len(wanted)))
-    _checked(_LIBC.syscall(_MOVE_MOUNT, detached, b"", AT_FDCWD, os.fsencode(path), _MOVE_MOUNT_F_EMPTY_PATH))
+    checked(_LIBC.syscall(_MOUNT_SETATTR, detached, b"", AT_EMPTY_PATH, wanted, len(wanted)))
+    checked(_LIBC.syscall(_MOVE_MOUNT, detached, b"", AT_FDCWD, os.fsencode(path), _MOVE_MOUNT_F_EMPTY_PATH))
 
 
 def mount(source: str, path: str, kind: str, options: str) -> None:
     """mount(2), without flags: suid and devices work as they would without this mount."""
-    _checked(_LIBC.mount(source.encode(), os.fsencode(path), kind.encode(), ctypes.c_ulong(0), options.encode()))
+    checked(_LIBC.mount(source.encode(), os.fsencode(path), kind.encode(), ctypes.c_ulong(0), options.encode()))
 
 
 def unmount(path: str, *, lazily: bool) -> None:
     """The topmost mount at a path; lazily: it goes from the path at once, and altogether when nobody uses it."""
-    _checked(_LIBC.umount2(os.fsencode(path), _UMOUNT_NOFOLLOW | (_MNT_DETACH if lazily else 0)))
-
-
-def _checked(result: int) -> int:
-    if result < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-    return result
+    checked(_LIBC.umount2(os.fsencode(path), _UMOUNT_NOFOLLOW | (_MNT_DETACH if lazily else 0)))

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable, Generator, Iterator
 
 from mirrord.core.plan import Plan
-from mirrord.core.zones import CHUNK_BYTES, GROUP_BITS, MOVED_AT, Index, ZoneSet, group_of, of_range, zone
+from mirrord.core.zones import CHUNK_BYTES, MOVED_AT, Index, ZoneSet, group_of, of_range, zone
 from mirrord.volume.files import syscalls
 from mirrord.volume.files.served_tree import ServedTree
 from mirrord.volume.files.syscalls import Attributes
@@ -89,9 +89,12 @@ class Candidates:
         """Whether anything but content of this inode, or of its neighbours, was changed."""
         return self._is_in(zone(node))
 
-    def has_moved(self, folder: int) -> bool:
-        """Whether this folder may have got its name since both sides were equal."""
-        return self._is_in(zone(folder, MOVED_AT))
+    def has_moved(self, entry: Entry) -> bool:
+        """Whether this thing may have got its name since both sides were equal. Of a file that has no other name that
+        does not matter."""
+        if entry.is_folder:
+            return self._is_in(zone(entry.node, MOVED_AT))
+        return entry.is_linked and self.is_marked(entry.node)
 
     def leave(self, inode: int, offset: int, length: int) -> None:
         """A change that the peer could not be told of, and that has to be compared."""
@@ -114,27 +117,29 @@ class Candidates:
             self._zones.add(at)
         self._journal.mark(self._tree.number, wanted, then, patient=True)
 
-    def find(self, node: int) -> Generator[bool, None, bool]:
-        """Look through the whole tree for a file that has lost the name by which we knew it; whether it has one."""
-        for found in walk(self._tree.root, lambda inode: inode == node):
+    def find(self, nodes: set[int]) -> Generator[bool, None, set[int]]:
+        """Look through the whole tree for what has lost the names by which we knew it; which of these have others."""
+        found_there: set[int] = set()
+        for found in walk(self._tree.root, nodes.__contains__) if nodes else ():
             if found is None:
                 yield GO_ON
-            elif found.is_file:
-                self._meet_folder(self._tree.root, found)
-                folder = ROOT if found.folder == self._tree.root_inode else found.folder
-                self._names.places[node] = folder, found.name
-                return True
-        return False
+            elif not found.is_folder:
+                self._names.places[found.inode] = self._meet_folder(self._tree.root, found), found.name
+                found_there.add(found.inode)
+            if found_there == nodes:
+                break
+        return found_there
 
-    def visit_names(self, files: set[int]) -> Iterator[bool]:
-        """Every folder in which one of these files has a name is to be visited: only listings tell which names are one
+    def visit_names(self, nodes: set[int]) -> Iterator[bool]:
+        """Every folder in which one of these has a name is to be visited: only listings tell which names are one
         file's. What was compared before may have been another file of the peer's."""
-        for found in walk(self._tree.root, files.__contains__):
+        for found in walk(self._tree.root, nodes.__contains__):
             if found is None:
                 yield GO_ON
-            elif found.is_file:
+            elif not found.is_folder:
                 self._plan.visit(self._meet_folder(self._tree.root, found))
-                self._plan.compare(found.inode)
+                if found.is_file:
+                    self._plan.compare(found.inode)
 
     def finished(self, node: int) -> None:
         """A file is equal, and stays so."""
@@ -144,7 +149,7 @@ class Candidates:
         """The zones that are not equal yet. Where a folder is among the inodes, to the end: its times come last."""
         if self.everything or self._plan.walking:
             return self._zones
-        unfinished = {inode >> GROUP_BITS for inode in self._unfinished}
+        unfinished = {group_of(zone(inode)) for inode in self._unfinished}
         still = self._live.copy()
         still.update(
             ZoneSet(

@@ -48,6 +48,11 @@ class Keeper:
         self.nodes: set[int] = set()
         """Whose content is kept already, as far as the callers say."""
         self._root = self.folder / str(tree)
+        self._ended = False
+
+    def end(self) -> None:
+        """What is being copied by another thread is given up, soon."""
+        self._ended = True
 
     def copy(self, folder_fd: int, name: bytes, path: bytes) -> None:
         """A thing is about to be overwritten. Raises KeepingError."""
@@ -66,11 +71,12 @@ class Keeper:
         target = self._target(path)
         try:
             os.rename(name, target, src_dir_fd=folder_fd)
-            _separate(target)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise _no_room(error) from error
             self._copy(_path_of(folder_fd, name), target)
+        else:
+            self._separate_or_return(target, folder_fd, name)
         self._count(target)
         with suppress(FileNotFoundError):
             remove(folder_fd, name)
@@ -102,9 +108,9 @@ class Keeper:
         beside = target + b".incomplete"
         try:
             if stat.S_ISDIR(os.stat(source, follow_symlinks=follow).st_mode):
-                shutil.copytree(os.fsdecode(source), os.fsdecode(beside), symlinks=True, copy_function=_copy_thing)
+                shutil.copytree(os.fsdecode(source), os.fsdecode(beside), symlinks=True, copy_function=self._copy_thing)
             else:
-                _copy_thing(source, beside, follow=follow)
+                self._copy_thing(source, beside, follow=follow)
             os.rename(beside, target)
         except (OSError, shutil.Error) as error:
             with suppress(OSError):
@@ -115,6 +121,68 @@ class Keeper:
                     os.close(parent)
             raise _no_room(error) from error
 
+    def _separate_or_return(self, target: bytes, folder_fd: int, name: bytes) -> None:
+        try:
+            self._separate(target)
+        except OSError as error:
+            with suppress(OSError):
+                os.rename(target, name, dst_dir_fd=folder_fd)
+            raise _no_room(error) from error
+
+    def _separate(self, target: bytes) -> None:
+        """What was kept is a file of its own: another name of it may have stayed in the tree, and be written to."""
+        for path in [target, *(os.path.join(above, name) for above, _, names in os.walk(target) for name in names)]:
+            status = os.lstat(path)
+            if not stat.S_ISDIR(status.st_mode) and status.st_nlink > 1:
+                self._copy_thing(path, path + b".incomplete")
+                os.rename(path + b".incomplete", path)
+
+    def _copy_thing(self, source: bytes | str, target: bytes | str, *, follow: bool = False) -> None:
+        source, target = os.fsencode(source), os.fsencode(target)
+        status = os.stat(source, follow_symlinks=follow)
+        if stat.S_ISREG(status.st_mode):
+            self._copy_content(source, target, status)
+        elif stat.S_ISLNK(status.st_mode):
+            os.symlink(os.readlink(source), target)
+        else:
+            os.mknod(target, status.st_mode, status.st_rdev)
+        os.chown(target, status.st_uid, status.st_gid, follow_symlinks=False)
+        if not stat.S_ISLNK(status.st_mode):
+            os.chmod(target, stat.S_IMODE(status.st_mode))
+        for name, value in read_xattrs(source, follow=follow):
+            with suppress(OSError):
+                os.setxattr(target, name, value, follow_symlinks=False)
+        os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=False)
+
+    def _copy_content(self, source: bytes, target: bytes, status: os.stat_result) -> None:
+        """Shared where that can be, else copied without its holes; on the disk when this returns."""
+        with open(source, "rb") as reader, open(target, "wb") as writer:
+            try:
+                fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
+            except OSError:
+                _require_room(writer.fileno(), status.st_blocks * 512)
+                self._copy_extents(reader.fileno(), writer.fileno(), status.st_size)
+            os.fsync(writer.fileno())
+
+    def _copy_extents(self, reader: int, writer: int, size: int) -> None:
+        os.ftruncate(writer, size)
+        at = 0
+        while at < size:
+            try:
+                at = os.lseek(reader, at, os.SEEK_DATA)
+            except OSError:
+                return  # nothing but a hole follows
+            end = os.lseek(reader, at, os.SEEK_HOLE)
+            os.lseek(writer, at, os.SEEK_SET)
+            while at < end:  # not copy_file_range(2), which fails between file systems of two types
+                copied = os.sendfile(writer, reader, at, min(end - at, _PIECE_BYTES))
+                if copied == 0:
+                    return
+                at += copied
+                os.fdatasync(writer)  # so that there is never long to wait for
+                if self._ended:
+                    raise OSError(errno.ECANCELED, os.strerror(errno.ECANCELED))
+
 
 def unseen(state: Path) -> list[Path]:
     """The folders that nobody has cleared yet, oldest first."""
@@ -122,15 +190,6 @@ def unseen(state: Path) -> list[Path]:
         return sorted(path for path in (state / FOLDER).iterdir() if path.is_dir())
     except FileNotFoundError:
         return []
-
-
-def _separate(target: bytes) -> None:
-    """What was kept is a file of its own: another name of it may have stayed in the tree, where it is written to."""
-    for path in [target, *(os.path.join(above, name) for above, _, names in os.walk(target) for name in names)]:
-        status = os.lstat(path)
-        if not stat.S_ISDIR(status.st_mode) and status.st_nlink > 1:
-            _copy_thing(path, path + b".incomplete")
-            os.rename(path + b".incomplete", path)
 
 
 def _goes_through_a_link(root: bytes, path: bytes) -> bool:
@@ -145,52 +204,6 @@ def _goes_through_a_link(root: bytes, path: bytes) -> bool:
 
 def _path_of(folder_fd: int, name: bytes) -> bytes:
     return b"/proc/self/fd/%d/%s" % (folder_fd, name)
-
-
-def _copy_thing(source: bytes | str, target: bytes | str, *, follow: bool = False) -> None:
-    source, target = os.fsencode(source), os.fsencode(target)
-    status = os.stat(source, follow_symlinks=follow)
-    if stat.S_ISREG(status.st_mode):
-        _copy_content(source, target, status)
-    elif stat.S_ISLNK(status.st_mode):
-        os.symlink(os.readlink(source), target)
-    else:
-        os.mknod(target, status.st_mode, status.st_rdev)
-    os.chown(target, status.st_uid, status.st_gid, follow_symlinks=False)
-    if not stat.S_ISLNK(status.st_mode):
-        os.chmod(target, stat.S_IMODE(status.st_mode))
-    for name, value in read_xattrs(source, follow=follow):
-        with suppress(OSError):
-            os.setxattr(target, name, value, follow_symlinks=False)
-    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=False)
-
-
-def _copy_content(source: bytes, target: bytes, status: os.stat_result) -> None:
-    """Shared where that can be, else copied without its holes; on the disk when this returns."""
-    with open(source, "rb") as reader, open(target, "wb") as writer:
-        try:
-            fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
-        except OSError:
-            _require_room(writer.fileno(), status.st_blocks * 512)
-            _copy_extents(reader.fileno(), writer.fileno(), status.st_size)
-        os.fsync(writer.fileno())
-
-
-def _copy_extents(reader: int, writer: int, size: int) -> None:
-    os.ftruncate(writer, size)
-    at = 0
-    while at < size:
-        try:
-            at = os.lseek(reader, at, os.SEEK_DATA)
-        except OSError:
-            return  # nothing but a hole follows
-        end = os.lseek(reader, at, os.SEEK_HOLE)
-        os.lseek(writer, at, os.SEEK_SET)
-        while at < end:  # not copy_file_range(2), which fails between file systems of two types
-            copied = os.sendfile(writer, reader, at, min(end - at, _PIECE_BYTES))
-            if copied == 0:
-                return
-            at += copied
 
 
 def _require_room(fd: int, size: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from mirrord.volume.files.followed_tree import FollowedTree
 from mirrord.volume.journal.journal import Journal
 from mirrord.volume.journal.moved import Notes
 from mirrord.volume.link.records import Kind, Record
+from mirrord.volume.link.stream import CANNOT, said
 from mirrord.volume.resync import digests as content
 from mirrord.volume.resync import records as form
 from mirrord.volume.resync.diverged import Keeper
@@ -35,6 +37,7 @@ _EXCHANGE = 2  # RENAME_EXCHANGE
 _PUNCH = 0x3  # FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
 
 Answer = Callable[[Record], None]
+Hold = Callable[[bool], None]
 
 
 class ResyncFollower:
@@ -45,9 +48,10 @@ class ResyncFollower:
 
     def __init__(
         self, trees: Sequence[FollowedTree], journal: Journal, state: Path, threads: ThreadPoolExecutor,
-        answer: Answer, post: Callable[[Callable[[], None]], None], failed: Callable[[str], None],
+        answer: Answer, post: Callable[[Callable[[], None]], None], failed: Callable[[str], None], hold: Hold,
     ) -> None:  # fmt: skip
-        """failed: what a thread did went wrong; a sentence. The link has to end."""
+        """failed: what a thread did went wrong; a sentence. The link has to end. hold: whether nothing is to be
+        taken from the stream for now."""
         self._trees = trees
         self._journal = journal
         self._state = state
@@ -55,6 +59,10 @@ class ResyncFollower:
         self._answer = answer
         self._post = post
         self._failed = failed
+        self._hold = hold
+        self._waits = False
+        """A record is dealt with by a thread, and the stream waits."""
+        self._beside: Future[None] | None = None
         self._keepers: list[Keeper] | None = None
         self._stagings = [Staging(tree.root) for tree in trees]
         self._hints = [Hints() for _ in trees]
@@ -66,9 +74,9 @@ class ResyncFollower:
         """By kind of record."""
         return {
             Kind.HINTS: self._take_hints,
-            Kind.LISTING: self._take_listing,
-            Kind.DIGESTS: self._take_digests,
-            Kind.ATTRIBUTES: self._take_attributes,
+            Kind.LISTING: lambda record: self._take_keeping(self._take_listing, record),
+            Kind.DIGESTS: lambda record: self._take_keeping(self._take_digests, record),
+            Kind.ATTRIBUTES: lambda record: self._take_keeping(self._take_attributes, record),
             Kind.CANDIDATES: self._take_candidates,
             Kind.FINISH: self._finish,
             Kind.CHECKPOINT: self._checkpoint,
@@ -88,6 +96,10 @@ class ResyncFollower:
 
     def close(self) -> None:
         """The link is over."""
+        for keeper in self._keepers or ():
+            keeper.end()
+        if self._beside is not None and not self._beside.cancel():
+            wait([self._beside])
         for staging in self._stagings:
             staging.close()
 
@@ -107,7 +119,7 @@ class ResyncFollower:
         repair.entries(record.node, unpack_entries(record.payload), whole=whole, other=other)
         if record.flags & form.LAST:
             outcome = repair.end(record.node)
-            self._answer(Record(Kind.LISTED, record.tree, record.node, payload=outcome.pack()))
+            self._say(Record(Kind.LISTED, record.tree, record.node, payload=outcome.pack()))
             self._tell_kept()
 
     def _take_attributes(self, record: Record) -> None:
@@ -132,7 +144,7 @@ class ResyncFollower:
             blocks = self._differs_from_hole(record, fd, length, look=look)
         else:
             blocks = self._differs(record, fd, look=look)
-        self._answer(Record(Kind.COMPARED, record.tree, record.node, record.offset, 0, form.pack_blocks(blocks)))
+        self._say(Record(Kind.COMPARED, record.tree, record.node, record.offset, 0, form.pack_blocks(blocks)))
 
     def _differs(self, record: Record, fd: int, *, look: bool) -> list[int]:
         """The blocks that the primary has to send. What is nothing but zeros there becomes a hole here at once."""
@@ -178,7 +190,29 @@ class ResyncFollower:
         if files != self._told_kept:
             self._told_kept = files
             folder = os.fsencode(self._keepers[0].folder)
-            self._answer(Record(Kind.KEPT, 0, 0, files, 0, folder))
+            self._say(Record(Kind.KEPT, 0, 0, files, 0, folder))
+
+    def _take_keeping(self, take: Callable[[Record], None], record: Record) -> None:
+        """What is in a record may have to be kept before it is made so, which takes as long as it is large: a thread
+        does it, and the loop goes on with everything but the stream."""
+        if self._keepers is None:
+            take(record)
+            return
+        own = record._replace(payload=bytes(record.payload))
+        self._waits = True
+        self._hold(True)
+        self._beside = self._in_thread(lambda: take(own), self._taken)
+
+    def _taken(self) -> None:
+        self._waits = False
+        self._hold(False)
+
+    def _say(self, record: Record) -> None:
+        """An answer, by whichever thread."""
+        if self._waits:
+            self._send_later(record)
+        else:
+            self._answer(record)
 
     # -- what a thread does --------------------------------------------------------------------------------------------
 
@@ -228,15 +262,16 @@ class ResyncFollower:
     def _send_later(self, record: Record) -> None:
         self._post(lambda: self._answer(record))
 
-    def _in_thread(self, work: Callable[[], None]) -> None:
+    def _in_thread(self, work: Callable[[], None], afterwards: Callable[[], None] = lambda: None) -> Future[None]:
         def guarded() -> None:
             try:
                 work()
-            except (OSError, ValueError) as error:
-                sentence = getattr(error, "strerror", None) or str(error)
+            except CANNOT as error:
+                sentence = said(error)
                 self._post(lambda: self._failed(sentence))
+            self._post(afterwards)
 
-        self._threads.submit(guarded)
+        return self._threads.submit(guarded)
 
     def _make_repairs(self) -> list[Repair]:
         keepers: Sequence[Keeper | None] = self._keepers or [None] * len(self._trees)

@@ -12,7 +12,9 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-_ENTRY = struct.Struct("<QIIIQqqQIHBHH")
+from mirrord.volume.link import moments
+
+_ENTRY = struct.Struct(f"<QIIIQ{moments.PAIR_BYTES}sQIHBHH")
 _XATTR = struct.Struct("<BI")
 _LEVEL = 1  # neighbours are alike: the fastest level makes a third of it
 
@@ -40,7 +42,8 @@ class Entry:
     xattrs: Xattrs
     """Sorted; POSIX ACLs are among them."""
     moved: bool = False
-    """Of a folder: what has its name at the peer may be another one, since it got the name after both were equal."""
+    """What has its name at the peer may be another one, since it may have got the name after both were equal. Told of
+    folders, and of what has several names."""
 
     @property
     def is_folder(self) -> bool:
@@ -49,6 +52,11 @@ class Entry:
     @property
     def is_file(self) -> bool:
         return stat.S_ISREG(self.mode)
+
+    @property
+    def is_linked(self) -> bool:
+        """Whether it has other names, which may be anywhere."""
+        return self.links > 1 and not self.is_folder
 
     def same_kind(self, other: Entry) -> bool:
         """Whether one of them can be made into the other: the type cannot be changed, nor what a link or device is."""
@@ -64,8 +72,8 @@ class Entry:
 
     def pack(self) -> bytes:
         head = _ENTRY.pack(
-            self.node, self.mode, self.uid, self.gid, self.size, self.mtime_ns, self.atime_ns, self.rdev, self.links,
-            len(self.target), len(self.name), len(self.xattrs), self.moved,
+            self.node, self.mode, self.uid, self.gid, self.size, moments.pack(self.mtime_ns, self.atime_ns), self.rdev,
+            self.links, len(self.target), len(self.name), len(self.xattrs), self.moved,
         )  # fmt: skip
         pairs = (_XATTR.pack(len(name), len(value)) + name + value for name, value in self.xattrs)
         return b"".join((head, self.target, self.name, *pairs))
@@ -127,7 +135,7 @@ def unpack_entries(payload: bytes | memoryview) -> Iterator[Entry]:
     at = 0
     while at < len(content):
         fixed = _ENTRY.unpack_from(content, at)
-        node, mode, uid, gid, size, mtime, atime, rdev, links, target_bytes, name_bytes, count, moved = fixed
+        node, mode, uid, gid, size, times, rdev, links, target_bytes, name_bytes, count, moved = fixed
         at += _ENTRY.size
         target, at = content[at : at + target_bytes], at + target_bytes
         name, at = content[at : at + name_bytes], at + name_bytes
@@ -137,6 +145,7 @@ def unpack_entries(payload: bytes | memoryview) -> Iterator[Entry]:
             at += _XATTR.size
             pairs.append((content[at : at + key_bytes], content[at + key_bytes : at + key_bytes + value_bytes]))
             at += key_bytes + value_bytes
+        mtime, atime = moments.unpack_pair(times)
         yield Entry(name, node, mode, uid, gid, size, mtime, atime, rdev, links, target, tuple(pairs), bool(moved))
 
 

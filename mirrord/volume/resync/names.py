@@ -57,21 +57,23 @@ class Names:
         return known.handle if known is not None else self.handles[node]
 
     def meet(self, node: int, handle: bytes) -> None:
-        self.handles[node] = handle
+        """This is what the number means. Where another object of this number was, says nothing about this one."""
+        if self.handles.get(node) != handle:
+            self.handles[node] = handle
+            self.places.pop(node, None)
 
     def introduce(self, node: int) -> None:
         """After this the peer knows the object. Raises LookupError or OSError if we cannot say where it is."""
         bound = self._tree.bound
         if node == ROOT or node in bound:
             return
-        if node in self._tree.nodes:
+        if self._tree.is_orphan(node):
+            raise LookupError(f"node {node} has no name")
+        known = self._tree.nodes.get(node)
+        if known is not None and known.parent is not None:
             for record in self._tree.bindings(node):
                 self._put(record)
-            if node in bound:
-                return
-            if self._tree.is_orphan(node):
-                raise LookupError(f"node {node} has no name")
-        if node in self.places:
+        elif node in self.places:
             folder, name = self.places[node]
             self.introduce(folder)
             self._bind(folder, name, node)
@@ -97,13 +99,18 @@ class Names:
         if node not in self._introduced:
             return
         self._introduced.discard(node)
+        self.release(node)
+
+    def release(self, node: int) -> None:
+        """The peer may forget what the kernel does not know."""
         if node not in self._tree.nodes and node in self._tree.bound:
             self._tree.bound.discard(node)
             self._put(Record(Kind.FORGET, self._tree.number, node))
 
     def _introduce_folder(self, node: int) -> None:
+        way = list(self._way(node))  # of what was removed there is none, and then nothing on it may be told
         inner = ROOT
-        for folder, name, inner in self._way(node):
+        for folder, name, inner in way:
             if inner not in self._tree.bound:
                 self._bind(folder, name, inner)
         if inner != node:
@@ -143,9 +150,9 @@ class Listing:
     """One folder's, put into the stream part by part, each as it is when it is taken."""
 
     def __init__(
-        self, tree: int, folder: int, fd: int, flags: int, moved: Callable[[int], bool] = lambda _: False
+        self, tree: int, folder: int, fd: int, flags: int, moved: Callable[[Entry], bool] = lambda _: False
     ) -> None:
-        """fd is this listing's to close. flags: LOOK, WHOLE, OTHER, if at all. moved: whether a folder may have come
+        """fd is this listing's to close. flags: LOOK, WHOLE, OTHER, if at all. moved: whether a thing may have come
         from elsewhere since both sides were equal."""
         self.folder = folder
         self.met: list[tuple[Entry, bytes]] = []
@@ -172,10 +179,10 @@ class Listing:
     def _entry(self, name: bytes) -> Entry | None:
         try:
             entry = read_entry(self._fd, name)
-            if entry.is_file or entry.is_folder:
-                self.met.append((entry, syscalls.handle_of(self._fd, name)))
-            if entry.is_folder and self._moved(entry.node):
+            if self._moved(entry):
                 entry = replace(entry, moved=True)
+            if entry.is_file or entry.is_folder or entry.is_linked:
+                self.met.append((entry, syscalls.handle_of(self._fd, name)))
         except FileNotFoundError:
             return None
         return entry

@@ -22,8 +22,9 @@ from mirrord.volume.files import syscalls
 from mirrord.volume.files.followed_tree import FollowedTree
 from mirrord.volume.files.tree import ROOT
 from mirrord.volume.resync.diverged import Keeper
-from mirrord.volume.resync.listing import Entry, describe, differences, read_entry
+from mirrord.volume.resync.listing import Entry, describe, read_entry
 from mirrord.volume.resync.records import Outcome
+from mirrord.volume.resync.shaping import make, make_name_right, make_path_right
 from mirrord.volume.resync.staging import NAME, Staging, remove
 
 _PATH_ONLY = os.O_PATH | os.O_NOFOLLOW
@@ -127,21 +128,21 @@ class Repair:
         path = self._tree.path(node)
         if wanted.is_file and os.stat(path).st_size != wanted.size:
             os.truncate(path, wanted.size)
-        _make_path_right(path, wanted, follow=True, times=True)
+        make_path_right(path, wanted, follow=True, times=True)
 
     def _put_right(self, fd: int, wanted: Entry, *, whole: bool, other: bool) -> _Found:
         """What there is to say of the thing that has the name now."""
         have = _look(fd, wanted.name)
         handle = syscalls.handle_of(fd, wanted.name) if have else b""
-        chosen = self._choose(wanted, have, handle)
+        chosen = self._choose(wanted, have, handle, whole=whole, other=other)
         if chosen is None:
             if have is not None:
                 self._put_aside(fd, wanted.name)
-            _make(fd, wanted)
+            make(fd, wanted)
             if self._keeper:
                 self._keeper.nodes.add(wanted.node)  # it has nothing yet
             chosen = syscalls.handle_of(fd, wanted.name)
-            found = _new(wanted) if wanted.is_folder or wanted.size else _Found.SAME
+            found = _new(wanted) if wanted.is_folder or wanted.size or wanted.is_linked else _Found.SAME
         else:
             if chosen != handle:
                 if have is not None:
@@ -154,7 +155,7 @@ class Repair:
         self._hints.taken(wanted.node)
         if self._tree.known(wanted.node, wanted.mode >> 12) != chosen:
             self._tree.adopt_listed(wanted.node, chosen, wanted.mode >> 12)
-        _make_name_right(fd, wanted, sized=whole or found is not _Found.NEW_FILE)
+        make_name_right(fd, wanted, sized=whole or found is not _Found.NEW_FILE)
         return found
 
     def _judge(self, fd: int, wanted: Entry, have: Entry | None, chosen: bytes, *, other: bool) -> _Found:
@@ -168,9 +169,10 @@ class Repair:
             return _Found.SAME  # it was called so before
         if wanted.is_folder:
             return self._judge_folder(read_entry(fd, wanted.name), wanted, chosen, met=have is not None, other=other)
-        if not wanted.is_file:
-            return _Found.SAME
         doubtful = other or (have is not None and (have.node in self._marked or have.size == 0 < wanted.size))
+        if wanted.is_linked:
+            sure = have is not None and not doubtful and self._is_same_link(have, wanted)
+            return _Found.SAME if sure else _Found.NEW_FILE
         return _Found.NEW_FILE if doubtful and wanted.size else _Found.SAME
 
     def _judge_folder(self, ours: Entry, wanted: Entry, chosen: bytes, *, met: bool, other: bool) -> _Found:
@@ -189,12 +191,15 @@ class Repair:
         finally:
             os.close(fd)
 
-    def _choose(self, wanted: Entry, have: Entry | None, handle: bytes) -> bytes | None:
+    def _choose(self, wanted: Entry, have: Entry | None, handle: bytes, *, whole: bool, other: bool) -> bytes | None:
         """The handle of the object of ours that is to have the name; None: there is none."""
         known = self._tree.known(wanted.node, wanted.mode >> 12)
         if known is not None and self._lives(known):
             return known
         hinted = self._hinted(wanted)
+        if have is not None and have.is_linked:
+            sure = have.links == wanted.links if whole else self._is_same_link(have, wanted) and not other
+            have = have if sure else None  # else its other names would get what is meant for this one
         if have is None or not have.same_kind(wanted) or self._tree.ids.get(handle, wanted.node) != wanted.node:
             return hinted[0] if hinted else None
         wanted_elsewhere = self._hints.of(handle) not in (None, wanted.node)
@@ -204,8 +209,13 @@ class Repair:
             return None
         return handle
 
+    def _is_same_link(self, have: Entry, wanted: Entry) -> bool:
+        """Whether two things that have met in one name must have met in the others, too."""
+        return have.links == wanted.links and not wanted.moved and have.node not in self._marked
+
     def _hinted(self, wanted: Entry) -> tuple[bytes, Entry] | None:
-        """What a hint says was moved here, if it still is and is of the same kind; files and folders only."""
+        """What a hint says was moved here, if it still is and is of the same kind; files of one name and folders only:
+        other names would be the wrong one's, if the hint is wrong."""
         handle = self._hints.handles.get(wanted.node)
         if handle is None or handle in self._tree.ids or not (wanted.is_file or wanted.is_folder):
             return None
@@ -215,7 +225,7 @@ class Repair:
             return None
         found = describe(fd, node=wanted.node)
         os.close(fd)
-        return (handle, found) if found.links and found.same_kind(wanted) else None
+        return (handle, found) if found.links and not found.is_linked and found.same_kind(wanted) else None
 
     def _lives(self, handle: bytes) -> bool:
         try:
@@ -265,51 +275,6 @@ def path_in(root_fd: int, fd: int) -> bytes:
     root = os.readlink(b"/proc/self/fd/%d" % root_fd).rstrip(b"/")
     path = os.readlink(b"/proc/self/fd/%d" % fd)
     return path[len(root) :].strip(b"/")
-
-
-def _make_name_right(folder_fd: int, wanted: Entry, *, sized: bool) -> None:
-    """Not `sized`: a file stays empty until the primary's journal knows that it is to be filled."""
-    have = read_entry(folder_fd, wanted.name)
-    wrong = differences(have, wanted)
-    if not wrong:
-        return
-    path = b"/proc/self/fd/%d/%s" % (folder_fd, wanted.name)
-    if "size" in wrong and sized:
-        os.truncate(path, wanted.size)
-    _make_path_right(path, wanted, follow=False, times=not wanted.is_folder)
-
-
-def _make_path_right(path: bytes, wanted: Entry, *, follow: bool, times: bool) -> None:
-    """In this order: a change of owner takes the set-id bits and capabilities, an ACL changes the mode."""
-    status = os.stat(path, follow_symlinks=follow)
-    if (status.st_uid, status.st_gid) != (wanted.uid, wanted.gid):
-        os.chown(path, wanted.uid, wanted.gid, follow_symlinks=follow)
-    _make_xattrs_right(path, wanted, follow=follow)
-    if not stat.S_ISLNK(wanted.mode):
-        os.chmod(path, stat.S_IMODE(wanted.mode))
-    if times:
-        os.utime(path, ns=(wanted.atime_ns, wanted.mtime_ns), follow_symlinks=follow)
-
-
-def _make_xattrs_right(path: bytes, wanted: Entry, *, follow: bool) -> None:
-    should = dict(wanted.xattrs)
-    names = [os.fsencode(name) for name in os.listxattr(path, follow_symlinks=follow)]
-    for name in names:
-        if name not in should:
-            os.removexattr(path, name, follow_symlinks=follow)
-    for name, value in should.items():
-        if name not in names or os.getxattr(path, name, follow_symlinks=follow) != value:
-            os.setxattr(path, name, value, follow_symlinks=follow)
-
-
-def _make(fd: int, wanted: Entry) -> None:
-    """A new, empty object; who may use it is said afterwards."""
-    if wanted.is_folder:
-        os.mkdir(wanted.name, 0o700, dir_fd=fd)
-    elif stat.S_ISLNK(wanted.mode):
-        os.symlink(wanted.target, wanted.name, dir_fd=fd)
-    else:
-        os.mknod(wanted.name, stat.S_IFMT(wanted.mode) | 0o600, wanted.rdev, dir_fd=fd)
 
 
 def _look(fd: int, name: bytes) -> Entry | None:

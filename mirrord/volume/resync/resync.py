@@ -125,6 +125,10 @@ class Resync:
             for part in self._passes:
                 yield from part.steps()
             self._settle_times()
+            if self._ended:
+                return  # the link was seen to be broken
+        for part in self._passes:
+            yield from part.release()
         everything = any(part.everything for part in self._passes) or not any(self._journal.base)
         base = os.urandom(16) if everything else self._journal.base
         self._checkpoints.begin(self._conclude, base=base)
@@ -139,6 +143,8 @@ class Resync:
         return [part.still() for part in self._passes]
 
     def _put(self, record: Record) -> None:
+        if self._ended:
+            return  # settling times was when the link was seen to be broken
         self._outlet.put(record)
         size = HEADER.size + len(record.payload)
         self.sent_bytes += size

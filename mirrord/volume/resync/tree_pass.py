@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 
 from mirrord.core.plan import Plan
 from mirrord.core.zones import ZoneSet
@@ -36,6 +37,7 @@ class Pass:
 
     def __init__(self, tree: ServedTree, journal: Journal, put: Put, *, everything: bool, keep: bool) -> None:
         self.tree = tree
+        tree.resyncing = True
         self.everything = everything
         self.tally = Tally()
         self._put = put
@@ -48,9 +50,9 @@ class Pass:
         self._listings: dict[int, deque[Listing]] = {}
         """Folder -> those that are not answered, in their order."""
         self._files: dict[int, FileComparison] = {}
-        self._linked: set[int] = set()
-        """Files with several names that the peer made, or took another one for."""
-        self._all_names_visited: set[int] = set()
+        self._linked: dict[bytes, int] = {}
+        """Handle and node of things with several names, of which the peer may not have the same names."""
+        self._all_names_visited: set[bytes] = set()
         self._folders: set[int] = set()
         self._buffer = memoryview(bytearray(BLOCK_BYTES))
         self._finished = False
@@ -64,15 +66,25 @@ class Pass:
             self.everything = self._candidates.everything
             self._plan.walking = False
         yield from self._repair()
-        while new := self._linked - self._all_names_visited:
-            self._all_names_visited |= new
-            yield from self._candidates.visit_names(new)
+        while self._linked:
+            nodes = set(self._linked.values())
+            self._all_names_visited.update(self._linked)
+            self._linked.clear()
+            yield from self._candidates.visit_names(nodes)
             yield from self._repair()
         self._finished = False
         self._put(Record(Kind.FINISH, self.tree.number, 0))
         while not self._finished:
             yield WAIT
         yield from self._settle_folders()
+        yield from self._introduce_nameless()
+
+    def release(self) -> Iterator[bool]:
+        """Both sides are equal: the peer need not know what only this resync has told it of."""
+        self.tree.resyncing = False
+        for node in self.tree.bound - self.tree.nodes.keys():
+            self._names.release(node)
+            yield GO_ON
 
     def take(self, record: Record) -> None:
         """An answer of the peer."""
@@ -95,6 +107,7 @@ class Pass:
         return self._candidates.still()
 
     def close(self) -> None:
+        self.tree.resyncing = False
         for comparison in self._files.values():
             comparison.close()
 
@@ -171,6 +184,8 @@ class Pass:
     def _plan_marked(self, listing: Listing) -> None:
         """What was made, moved or linked may be another file than the one that has its name at the peer."""
         for entry, handle in listing.met:
+            if entry.is_linked and entry.moved:
+                self._visit_all_names(entry.node, handle)
             if entry.is_file and entry.size and self._candidates.is_marked(entry.node):
                 self._names.meet(entry.node, handle)
                 self._names.places.setdefault(entry.node, (listing.folder, entry.name))
@@ -186,16 +201,21 @@ class Pass:
         met = {entry.node: (entry, handle) for entry, handle in listing.met}
         for node in (*outcome.new_folders, *outcome.new_files, *outcome.changed_folders):
             entry, handle = met[node]
-            self._names.handles.setdefault(node, handle)  # there may be something newer of this number by now
+            if self._names.handles.setdefault(node, handle) != handle:
+                continue  # there is something newer of this number by now
+            if entry.is_linked and not self.everything:
+                self._visit_all_names(node, handle)
             if entry.is_file:
-                if entry.links > 1 and not self.everything:
-                    self._linked.add(node)
                 self._names.places.setdefault(node, (record.node, entry.name))
                 self.tally.plan(node, entry.size)
         self._candidates.found_empty(
             [met[node][0] for node in (*outcome.new_folders, *outcome.new_files)],
             lambda: self._plan.answered(record.node, outcome.new_folders, outcome.new_files, outcome.changed_folders),
         )
+
+    def _visit_all_names(self, node: int, handle: bytes) -> None:
+        if handle not in self._all_names_visited:
+            self._linked[handle] = node
 
     # -- content -------------------------------------------------------------------------------------------------------
 
@@ -233,7 +253,7 @@ class Pass:
         if not self._is_known(node):
             exists = os.fstat(fd).st_nlink > 0
             os.close(fd)
-            if exists and (yield from self._candidates.find(node)):
+            if exists and (yield from self._candidates.find({node})):
                 self._plan.compare(node, chunks)
                 yield GO_ON
             else:
@@ -306,6 +326,8 @@ class Pass:
         self.tally.finish(node)
         self._candidates.finished(node)
         if forget:
+            with suppress(KeyError):
+                self._all_names_visited.discard(self._names.handle(node))
             self._names.dismiss(node)
 
     # -- the end -------------------------------------------------------------------------------------------------------
@@ -322,6 +344,15 @@ class Pass:
                 self._put_attributes(folder, fd)
             os.close(fd)
             yield GO_ON
+
+    def _introduce_nameless(self) -> Iterator[bool]:
+        """Files whose known names are gone, while they have others: the next change of one must not have to look for
+        its name."""
+        nodes = self.tree.nodes.values()
+        nameless = {node.id for node in nodes if node.parent is None and node.id not in self.tree.bound}
+        nameless = {node for node in nameless if not self.tree.is_orphan(node)}
+        for node in (yield from self._candidates.find(nameless)):
+            self._is_known(node)
 
     def _put_attributes(self, node: int, fd: int) -> None:
         payload = pack_entries([describe(fd, node=node)])
