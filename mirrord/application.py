@@ -155,24 +155,24 @@ class Application:
         core = self.core
         known = {check.name for check in core.checks.values() if check.known}
         self._passed = self._passed & known | {check.name for check in core.checks.values() if check.passing}
-        health = Health(core.ready, core.failing, self._given_up(core))
+        health = Health(core.ready, core.failing, self._given_up(core), self._elsewhere(core))
         if self._runs and health != self._told:
             self._told = health
             self._on_event(health)
         self._on_step()
 
     def _given_up(self, core: Supervisor) -> str:
-        """Why the other node may do better: a service that is not restarted any more, or a check that nothing is done
-        about here (`on_failure = "release"`). Nothing, once it is to stop: what fails then is meant to."""
+        """The service that is not restarted any more. None, once it is to stop: what ends then is meant to."""
         if self._around is _LEFT:
             return ""
-        for life in core.lives:
-            if life.gave_up:
-                return readiness.stands(life)
-        for check in core.checks.values():
-            if check.failing and check.duty.reaction == "release" and self._had_its_time(check):
-                return readiness.fails(check)
-        return ""
+        return next((readiness.stands(life) for life in core.lives if life.gave_up), "")
+
+    def _elsewhere(self, core: Supervisor) -> str:
+        """The failing check that nothing is done about here (`on_failure = "release"`)."""
+        if self._around is _LEFT:
+            return ""
+        failing = (check for check in core.checks.values() if check.failing and check.duty.reaction == "release")
+        return next((readiness.fails(check) for check in failing if self._had_its_time(check)), "")
 
     def _had_its_time(self, check: Watched) -> bool:
         """Whether its services are started, and it has passed since or had all the time of a start to do so."""

@@ -89,6 +89,8 @@ def _wish(core: Core, now_ns: int, word: Word) -> str:
         return "the two change places"
     if core.machine.health.given_up:
         return "the application cannot be kept running here"
+    if core.machine.health.elsewhere:
+        return core.machine.health.elsewhere
     settled = now_ns - core.since_ns >= settings.prefer_after_ns
     if core.stands_in and settings.prefer == settings.peer and core.window_open and settled:
         return f"{core.peer_name} is preferred"

@@ -87,6 +87,8 @@ class Health:
     """The names of its failing checks, in order."""
     given_up: str = ""
     """Why it cannot be kept running here, in a sentence; empty: it can, or is still tried."""
+    elsewhere: str = ""
+    """Why the other node may do better, in a sentence. It runs on until that one can take the place."""
 
 
 @dataclass(frozen=True, slots=True)

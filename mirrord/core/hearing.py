@@ -116,11 +116,16 @@ def _tell_of(core: Core, report: Report) -> None:
 
 
 def _weigh_health(core: Core, now_ns: int, health: Health) -> None:
-    machine = core.machine
-    if health.given_up and not machine.health.given_up:
-        machine.note(f"the application cannot be kept running here: {health.given_up}")
-        core.broken_until_ns = now_ns + core.settings.broken_ns
-    machine.health = health
+    known, core.machine.health = core.machine.health, health
+    if health.given_up and not known.given_up:
+        _fails_here(core, now_ns, f"the application cannot be kept running here: {health.given_up}")
+    if health.elsewhere and not known.elsewhere:
+        _fails_here(core, now_ns, f"the other node may do better: {health.elsewhere}")
+
+
+def _fails_here(core: Core, now_ns: int, sentence: str) -> None:
+    core.machine.note(sentence)
+    core.broken_until_ns = now_ns + core.settings.broken_ns
 
 
 def _heed(core: Core, now_ns: int, wish: Event) -> None:

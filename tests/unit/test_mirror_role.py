@@ -499,6 +499,27 @@ def test_an_application_that_cannot_be_kept_running_goes_to_the_peer() -> None:
     assert not table.core.able
 
 
+def test_a_check_that_fails_here_gives_the_application_to_a_peer_that_can_take_it() -> None:
+    fails = Health(ready=True, failing=("app",), elsewhere="check app fails")
+    table = leading()
+    table.step(fails)
+    assert table.core.ending is not None
+    assert table.core.ending.handover
+    assert not table.core.able
+
+
+def test_a_check_that_fails_does_not_stop_the_application_where_nobody_else_can_run_it() -> None:
+    table = leading()
+    table.report(Unlinked("reset"))
+    silence(table)
+    table.stored()
+    assert table.core.role is Role.ALONE
+    seen = table.step(Health(ready=True, failing=("app",), elsewhere="check app fails"))
+    seen += silence(table, 40_000)
+    assert not [action for action in seen if isinstance(action, StopApplication)]
+    assert (table.core.readiness, table.core.reason) == (Readiness.NOT_READY, "failing: app")
+
+
 # -- what people see and want ------------------------------------------------------------------------------------------
 
 
