@@ -38,6 +38,8 @@ class Open:
     """certificate, key and ca: paths of files; None: in the clear."""
     rate_bytes_s: int = 0
     """The most that resync sends; 0: no limit."""
+    silent_after_s: float = 2.0
+    """A link over a network that answers nothing for so long is given up."""
 
 
 @dataclass(frozen=True, slots=True)

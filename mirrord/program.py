@@ -88,6 +88,7 @@ def _opening(config: Config, node: Node) -> orders.Open:
         port=mirror.port,
         tls=tls,
         rate_bytes_s=mirror.resync_rate_bytes_s,
+        silent_after_s=config.timing.suspect_after_s,
     )
 
 

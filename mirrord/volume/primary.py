@@ -15,6 +15,7 @@ from mirrord.volume.fuse.intake import Intake
 from mirrord.volume.journal.journal import Journal
 from mirrord.volume.link.channel import Channel
 from mirrord.volume.link.peering import Peering
+from mirrord.volume.link.stream import Stream
 from mirrord.volume.loop import Loop
 from mirrord.volume.mounting import fuse_mount
 from mirrord.volume.mounting.place import Place
@@ -54,6 +55,10 @@ class Primary:
             self._captures, self.replicator, self.syncing, journal, loop, threads, tell, self._fault, self._room,
             self.settle_times,
         )  # fmt: skip
+
+    @property
+    def stream(self) -> Stream | None:
+        return self.link.stream if self.link is not None else None
 
     # -- mounts --------------------------------------------------------------------------------------------------------
 
@@ -110,7 +115,7 @@ class Primary:
 
     def figures(self) -> dict[str, Any]:
         """Of the time since they were asked for last."""
-        stream = self.link.stream if self.link else None
+        stream = self.stream
         return {
             **self.replicator.figures.take(),
             "held": self.replicator.held if self.replicator.mode is Mode.HELD else 0,

@@ -54,6 +54,10 @@ class Secondary:
     def linked(self) -> bool:
         return self._link is not None
 
+    @property
+    def stream(self) -> Stream | None:
+        return self._link.stream if self._link is not None else None
+
     def follow(self, order: Follow) -> None:
         """Accept one link; what follows is told. OSError if nobody can link here."""
         self.end_link()

@@ -45,6 +45,8 @@ log = logging.getLogger(__name__)
 ALIVE_INTERVAL_S = 1.0
 SETTLE_INTERVAL_S = 0.25
 """How often the times of what has changed are told to the peer."""
+LINK_INTERVAL_S = 0.25
+"""How often it is looked whether the link's network still answers."""
 THREADS = 8
 """For what would hold up the loop: fsync(2) above all, several of which the disk can combine."""
 LOOK_INTERVAL_S = 0.002
@@ -86,6 +88,12 @@ class Volume:
         self._tell(Opened(all(place.is_empty() for place in self._places), self._journal.unclean))
         self._loop.every(ALIVE_INTERVAL_S, self._give_sign_of_life)
         self._loop.every(SETTLE_INTERVAL_S, lambda: self._primary.settle_times())
+        self._loop.every(LINK_INTERVAL_S, self._look_at_link)
+
+    def _look_at_link(self) -> None:
+        for stream in (self._primary.stream, self._secondary.stream):
+            if stream is not None:
+                stream.look(LINK_INTERVAL_S, self._order.silent_after_s)
 
     def orphaned(self) -> None:
         """The daemon is no more: nobody may rely on this node. The covers stay."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -14,8 +15,11 @@ if TYPE_CHECKING:
 Buffer = bytes | bytearray | memoryview
 
 DEAD_AFTER_S = 10
-"""A peer whose kernel answers nothing for so long is gone (tcp(7), TCP_USER_TIMEOUT). Only a second opinion: the
-daemons' heartbeats notice much earlier."""
+"""A peer whose kernel answers nothing for so long, or has room for nothing, is gone (tcp(7), TCP_USER_TIMEOUT). Only a
+second opinion: the daemons' heartbeats notice much earlier that it is silent, and `owed` that this network is."""
+
+_TCP_INFO = struct.Struct("<24xI28xI")
+"""Of struct tcp_info (linux/tcp.h): tcpi_unacked, tcpi_last_ack_recv in milliseconds"""
 
 _TLS_BYTES_MAX = 1 << 18
 """The most that is joined for one call of OpenSSL, which takes no lists of buffers."""
@@ -36,6 +40,10 @@ class Channel(Protocol):
     def more(self) -> bool:
         """Whether bytes are here that poll(2) does not know of."""
 
+    def owed(self, for_s: float) -> bool:
+        """Whether the peer's kernel has something to answer, and has answered nothing for so long. One that has told us
+        that it has no room owes nothing."""
+
 
 class Plain:
     """TCP as it is."""
@@ -49,6 +57,9 @@ class Plain:
 
     def more(self) -> bool:
         return False
+
+    def owed(self, for_s: float) -> bool:
+        return _owed(self._connection, for_s)
 
 
 class Secured:
@@ -85,6 +96,9 @@ class Secured:
     def more(self) -> bool:
         return bool(self._connection.pending())
 
+    def owed(self, for_s: float) -> bool:
+        return _owed(self._connection, for_s)
+
 
 def channel(connection: Connection) -> Channel:
     """The connection, for the stream from now on."""
@@ -99,6 +113,12 @@ def tune(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 1)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1)
+
+
+def _owed(connection: socket.socket, for_s: float) -> bool:
+    told = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+    unacknowledged, answered_ms_ago = _TCP_INFO.unpack(told)
+    return bool(unacknowledged and answered_ms_ago >= for_s * 1000)
 
 
 def tls_context(files: dict[str, str], *, server: bool) -> ssl.SSLContext:

@@ -71,6 +71,7 @@ class Stream:
         self._received = memoryview(mmap.mmap(-1, RECEIVE_BYTES))  # memory only as far as it is used
         self._have = 0
         self._closed = self._paused = False
+        self._silence_s = 0.0
         self.parting = ""
         """Why this end takes nothing any more, and waits for the other one to close."""
         self._fd = channel.fileno()
@@ -116,6 +117,12 @@ class Stream:
             self._loop.pause(self._fd, paused=paused)
             if not paused and self._take_received():
                 self._receive_more()
+
+    def look(self, interval_s: float, silent_after_s: float) -> None:
+        """Called at this interval: ends the link when its network has answered nothing for so long."""
+        self._silence_s = self._silence_s + interval_s if self._channel.owed(interval_s) else 0.0
+        if self._silence_s >= silent_after_s:
+            self._break("the network that it uses is silent")
 
     def close(self) -> None:
         """Ends the link; `broken` is not called."""
