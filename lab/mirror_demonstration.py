@@ -28,7 +28,7 @@ AFTERWARDS_S = 1.0
 PGBENCH_CLIENTS = 4
 SUSPICION_S_MAX = 2.5
 OWN_S_MAX = 4.0
-"""What mirrord and the clients may add to the suspicion and to PostgreSQL's own time, on a machine that is very busy."""
+"""What mirrord and the clients may add to the suspicion and to PostgreSQL's own time, on a very busy machine."""
 
 
 @dataclass

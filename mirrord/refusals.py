@@ -8,6 +8,7 @@ TELLING = {
     "Forged": "heartbeats arrive that are not sealed with our keys: are the keys the same on both nodes?",
     "OtherVersion": "heartbeats of another version arrive: the two programs may be one version apart, not more",
     "OtherFarm": "heartbeats of another farm or mirror arrive: do the names and ports agree on both nodes?",
+    "Stranger": "heartbeats arrive that are not of our peer: do ids and addresses of the nodes agree on both?",
 }
 """By the fault's name (farmd.errors)."""
 

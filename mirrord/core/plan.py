@@ -117,6 +117,10 @@ class Plan:
         """Whether what the peer has in the folder's place may be another one, with all that is in it."""
         return folder in self._others
 
+    def has_file(self, node: int) -> bool:
+        """Whether the file is to be compared (again)."""
+        return node in self._files
+
     @property
     def files_left(self) -> int:
         return len(self._files)

@@ -37,7 +37,7 @@ class Settings(Speaking):
     retry_ns: int = 30 * S
     """How long after a fault of its volume, or of an application that nobody else can run, a node tries again."""
     volume_silent_ns: int = 5 * S
-    """A volume that has opened the directories and gives no sign of life for so long hangs."""
+    """A volume without a sign of life for so long, while it serves or follows in sync, hangs."""
     fingerprint: int = 0
     """Of what must be configured alike on both, 64 bits."""
     protocol: int = 1

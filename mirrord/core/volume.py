@@ -83,8 +83,9 @@ class Volume:
         return self.stream is not None and self.stream not in self.orders
 
     def silent(self, now_ns: int, limit_ns: int) -> bool:
-        """Whether it hangs. One that follows would let the peer wait for ever: the kernel takes what is sent to it."""
-        return self.opened is not None and now_ns - self.alive_ns > limit_ns
+        """Whether it hangs while others wait for it: its applications, or the peer's, which would wait for ever, since
+        the kernel takes what is sent to it. In the middle of a resync a large folder may take it any time."""
+        return (self.mounted or self.in_sync) and now_ns - self.alive_ns > limit_ns
 
     def ordered(self, order: Order) -> None:
         self.orders.append(order)

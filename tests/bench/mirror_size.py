@@ -39,8 +39,8 @@ RESIDENT_MB_MAX = 80
 SERVICE = """
 [[service]]
 name = "idle"
-start = "/bin/true"
-stop = "/bin/true"
+start = "start-stop-daemon --start --background --make-pidfile --pidfile /run/idle.pid --exec /bin/sleep -- infinity"
+stop = "start-stop-daemon --stop --pidfile /run/idle.pid"
 """
 MOUNTS = 5
 FEW = 100

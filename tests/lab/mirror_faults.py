@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from signal import SIGKILL, SIGSTOP
@@ -59,11 +60,21 @@ def wait_served(lab: MirrorLab, victim: str) -> str:
         nonlocal seen
         states = {node: lab.status(node) for node in asked if lab.powered(node)}
         ready = {node for node, state in states.items() if state.get("readiness") == "ready"}
-        seen = [node for node in ready if states[node]["role"] in ("PRIM", "ALONE")]
+        serving = [node for node in ready if states[node]["role"] in ("PRIM", "ALONE")]
+        seen = [node for node in serving if answers(lab, node)]
         return len(seen) == 1
 
     until(served, f"a node to serve after {victim} failed", SERVES_WITHIN_S, interval_s=0.02)
     return seen[0]
+
+
+def answers(lab: MirrorLab, node: str) -> bool:
+    """Whether its files can be reached. For an instant after its volume was killed, mirrord does not know of it."""
+    directory = tomllib.loads(lab.mirrors[lab.first])["mirror"]["directories"][0]
+    with contextlib.suppress(OSError):
+        os.listdir(lab.path(node, directory))
+        return True
+    return False
 
 
 def thaw(lab: MirrorLab, node: str) -> None:

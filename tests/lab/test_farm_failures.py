@@ -51,8 +51,8 @@ def test_power_off(farm: Lab, victim: str) -> None:
 
 def test_a_frozen_daemon_closes_its_filter_and_comes_back(farm: Lab) -> None:
     with watched(farm, timeout_ms=IMPATIENT_MS) as clients:
-        frozen_at = time.monotonic()
         farm.freeze("n2")
+        frozen_at = time.monotonic()
         farm.wait_converged("n1", "n3")
         wait_answers(clients, 2)
         thawed_at = time.monotonic()

@@ -67,7 +67,7 @@ def test_it_is_cut_off_in_its_middle_and_goes_on(built: MirrorLab, source: str, 
     for number, fault in enumerate(FAULTS):
         with Recording(lab, ledger, source):
             progress = wait_middle(lab, source)
-            assert progress["done_bytes"] - progress["sent_bytes"] >= number * MIDDLE_BYTES // 2
+            assert number == 0 or progress["done_bytes"] - progress["sent_bytes"] > MIDDLE_BYTES // 2
             fault(lab, victim)
             if side == "source":
                 lab.wait(target, role="WAIT")

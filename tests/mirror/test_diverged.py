@@ -104,7 +104,7 @@ def test_a_copy_that_is_given_up_leaves_everything_where_it_was(tmp_path: Path) 
 
 @pytest.mark.needs_root
 def test_the_loop_goes_on_while_a_large_file_is_kept(tmp_path: Path) -> None:
-    """A copy of this size takes longer than the longest silence seen: the follower lives, and what is served goes on."""
+    """The copy takes longer than the longest silence seen: the follower lives, and what is served goes on."""
     for node in (1, 2):
         (tmp_path / f"node{node}" / "data").mkdir(parents=True)
         (tmp_path / f"node{node}" / "state").mkdir()

@@ -18,7 +18,8 @@ CPYTHON_LONG = [
     "test_os", "test_mmap", "test_sqlite3", "test_shutil", "test_tarfile", "test_zipfile", "test_io", "test_fileio",
     "test_posix", "test_fcntl", "test_tempfile", "test_pathlib", "test_largefile", "test_dbm", "test_mailbox",
     "test_stat", "test_filecmp", "test_glob", "test_gzip", "test_bz2", "test_lzma", "test_shelve", "test_fileinput",
-    "test_file", "test_zipimport", "test_import",
+    "test_file", "test_zipimport", "test_import", "test_importlib", "test_posixpath", "test_genericpath", "test_bufio",
+    "test_logging", "test_py_compile", "test_zipapp", "test_runpy", "test_unicode_file", "test_unicode_file_functions",
 ]  # fmt: skip
 
 

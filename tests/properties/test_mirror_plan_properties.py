@@ -150,7 +150,7 @@ def differing(ours: dict[int, Folder], theirs: dict[int, Folder]) -> list[int]:
     ]  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(trees(), trees(), st.booleans(), st.data())
 def test_both_are_equal_when_nothing_is_left_to_do(
     ours: dict[int, Folder], theirs: dict[int, Folder], everything: bool, data: st.DataObject

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -129,3 +129,4 @@ class Journal(RuleBasedStateMachine):
 
 
 TestJournal = Journal.TestCase
+TestJournal.settings = settings(max_examples=40, deadline=None)

@@ -61,7 +61,8 @@ class Invariants:
             in_sync = node.core is not None and node.core.role is Role.PRIM
             slept = node.awake_ns > node.heard_ns
             assert not in_sync or not slept, f"M1: clients reach both nodes; n{node.id} stood still"
-        if mirror.now - self._touch_ns <= excluded_ns and self._touch_ns > self._forced_ns:
+        both_know = min(first.heard_ns, second.heard_ns) > self._forced_ns
+        if mirror.now - self._touch_ns <= excluded_ns and both_know:
             together_ns = mirror.now - self._reunited_ns
             assert together_ns <= GRACE_NS, "M1: clients reach both nodes"
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from mirrord.volume.files import objects, syscalls
 from mirrord.volume.files.tree import Tree
 from mirrord.volume.link import moments
-from mirrord.volume.link.records import CHOWN, LENGTH, NOW, OWNED, Kind, Made, Record
+from mirrord.volume.link.records import CHOWN, LENGTH, NOW, OWNED, STAYS, Kind, Made, Record
 
 _MODE_BITS = 0o7777
 
@@ -57,7 +57,7 @@ def _rmdir(tree: Tree, record: Record) -> None:
 
 def _rename(tree: Tree, record: Record) -> None:
     old, new = bytes(record.payload).split(b"\0")
-    syscalls.rename(tree.descriptor(record.node), old, tree.descriptor(record.offset), new, record.flags)
+    syscalls.rename(tree.descriptor(record.node), old, tree.descriptor(record.offset), new, record.flags & ~STAYS)
 
 
 def _owner_and_mode(tree: Tree, record: Record) -> None:

@@ -68,7 +68,8 @@ class Tree:
         # Opened anew, not duplicated: duplicates share the position from which a folder is read.
         self._descriptors: dict[int, int] = {ROOT: os.open(b".", _FLAGS[DIRECTORY], dir_fd=root)}
         self._kept: dict[int, int] = {}
-        share = (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED_DESCRIPTORS) // trees
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        share = max(limit - RESERVED_DESCRIPTORS, limit // 2) // trees
         self._descriptors_max = min(descriptors_max, share // 4)
         self._kept_max = share - self._descriptors_max
 

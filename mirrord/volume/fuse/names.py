@@ -17,7 +17,7 @@ from mirrord.volume.fuse import abi
 from mirrord.volume.fuse.abi import MKDIR_IN, MKNOD_IN, NODE_IN, OPEN_OUT, RENAME2_IN, TMPFILE_IN, Op
 from mirrord.volume.fuse.attributes import content, times, valid_s
 from mirrord.volume.fuse.request import Request
-from mirrord.volume.link.records import Kind, Made, Record
+from mirrord.volume.link.records import STAYS, Kind, Made, Record
 
 if TYPE_CHECKING:
     from mirrord.volume.fuse.capture import Capture, Operation
@@ -157,7 +157,11 @@ def _remove(capture: Capture, request: Request, kind: Kind, remove: Callable[...
     if victim is not None:
         tree.lost(victim, request.node, name, last=last)
     tree.unsettled[request.node] = None
-    capture.change(Record(kind, tree.number, request.node, 0, 0, name), request)
+    capture.change(Record(kind, tree.number, request.node, 0, _stays(victim, last=last), name), request)
+
+
+def _stays(victim: Node | None, *, last: bool) -> int:
+    return STAYS if victim is not None and not last else 0
 
 
 # -- renaming ----------------------------------------------------------------------------------------------------------
@@ -198,7 +202,8 @@ def _move(capture: Capture, request: Request, folder: int, old: bytes, new: byte
     tree.moved(moving, request.node, old, folder, new)
     tree.unsettled[request.node] = tree.unsettled[folder] = None
     payload = old + b"\0" + new
-    capture.change(Record(Kind.RENAME, tree.number, request.node, folder, flags, payload), request)
+    told = flags if flags & _EXCHANGE else flags | _stays(victim, last=last)
+    capture.change(Record(Kind.RENAME, tree.number, request.node, folder, told, payload), request)
     if flags & _WHITEOUT:
         _tell_times_of(capture, request.node, old)
 

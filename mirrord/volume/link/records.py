@@ -33,11 +33,12 @@ class Kind(IntEnum):
     LINK = 4
     """Another name for `node`, in directory `offset`; payload: the name."""
     UNLINK = 5
-    """payload: the name in directory `node`."""
+    """payload: the name in directory `node`; flags: STAYS."""
     RMDIR = 6
     """payload: the name in directory `node`."""
     RENAME = 7
-    """From directory `node` to directory `offset`; payload: old name, NUL, new name; flags: those of renameat2(2)."""
+    """From directory `node` to directory `offset`; payload: old name, NUL, new name; flags: those of renameat2(2),
+    and STAYS."""
     OWNER_AND_MODE = 8
     """payload: `OWNED`; flags: CHOWN if chown(2) was called, which also drops capabilities."""
     TIMES = 9
@@ -90,6 +91,8 @@ class Kind(IntEnum):
 
 
 CHOWN = 1
+STAYS = 256
+"""What loses the name, or is replaced, has others: a peer that is being brought up to date may not have those yet."""
 DATA_ONLY = 1
 ALONE = 2
 

@@ -134,6 +134,8 @@ class Leading:
             return False
 
     def _put(self, record: Record) -> None:
+        if self._closed:
+            return  # a checkpoint that waited for another one
         self._replicator.catch_up()
         self._replicator.put(record)
         self._replicator.flush()

@@ -124,11 +124,19 @@ class Candidates:
             if found is None:
                 yield GO_ON
             elif not found.is_folder:
-                self._names.places[found.inode] = self._meet_folder(self._tree.root, found), found.name
+                self._names.places[found.inode] = self._meet_folder(found), found.name
                 found_there.add(found.inode)
             if found_there == nodes:
                 break
         return found_there
+
+    def find_nameless(self) -> Generator[bool, None, set[int]]:
+        """The same for what the peer does not know and has lost its known names already: the next change of such a file
+        must not have to look for it."""
+        tree = self._tree
+        unknown = tree.nodes.keys() - tree.bound
+        nameless = {node for node in unknown if tree.nodes[node].parent is None and not tree.is_orphan(node)}
+        return (yield from self.find(nameless))
 
     def visit_names(self, nodes: set[int]) -> Iterator[bool]:
         """Every folder in which one of these has a name is to be visited: only listings tell which names are one
@@ -137,7 +145,7 @@ class Candidates:
             if found is None:
                 yield GO_ON
             elif not found.is_folder:
-                self._plan.visit(self._meet_folder(self._tree.root, found))
+                self._plan.visit(self._meet_folder(found))
                 if found.is_file:
                     self._plan.compare(found.inode)
 
@@ -176,20 +184,20 @@ class Candidates:
             if found is None:
                 yield GO_ON
             elif found.folder or fd == self._tree.root:
-                self._add(found, fd, index)
+                self._add(found, index)
 
-    def _add(self, found: Found, fd: int, index: Index) -> None:
+    def _add(self, found: Found, index: Index) -> None:
         if not found.folder:
             self._unfinished.add(found.inode)
             self._plan.visit(ROOT)
             return
         try:
-            self._names.meet(found.inode, syscalls.handle_of(fd, found.path))
-            status = syscalls.statx(fd, found.path)
+            self._names.meet(found.inode, syscalls.handle_of(found.folder_fd, found.name))
+            status = syscalls.statx(found.folder_fd, found.name)
         except OSError:
             return  # moved or removed since: the plan was told
         self._unfinished.add(found.inode)
-        folder = self._meet_folder(fd, found)
+        folder = self._meet_folder(found)
         if found.is_folder:
             self._plan.visit(found.inode)
         elif found.is_file:
@@ -202,11 +210,10 @@ class Candidates:
             # compared there must be one that says how it is called there, if it is to be kept.
             self._plan.visit(folder)
 
-    def _meet_folder(self, fd: int, found: Found) -> int:
+    def _meet_folder(self, found: Found) -> int:
         if found.folder == self._tree.root_inode:
             return ROOT
-        above = found.path.rpartition(b"/")[0]
-        self._names.meet(found.folder, syscalls.handle_of(fd, above))
+        self._names.meet(found.folder, found.folder_handle)
         return found.folder
 
     # -- the peer's ----------------------------------------------------------------------------------------------------

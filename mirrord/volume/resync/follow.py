@@ -18,7 +18,7 @@ from mirrord.volume.files import syscalls
 from mirrord.volume.files.followed_tree import FollowedTree
 from mirrord.volume.journal.journal import Journal
 from mirrord.volume.journal.moved import Notes
-from mirrord.volume.link.records import Kind, Record
+from mirrord.volume.link.records import STAYS, Kind, Record
 from mirrord.volume.link.stream import CANNOT, said
 from mirrord.volume.resync import digests as content
 from mirrord.volume.resync import records as form
@@ -84,15 +84,20 @@ class ResyncFollower:
 
     def preparations(self) -> dict[int, Callable[[Record], None]]:
         """What is to be done before live changes of these kinds, as long as both sides are not equal."""
-        return {Kind.RMDIR: self._empty_folder, Kind.RENAME: self._empty_folder}
+        return {Kind.UNLINK: self._make_way, Kind.RMDIR: self._make_way, Kind.RENAME: self._make_way}
 
-    def _empty_folder(self, record: Record) -> None:
-        """A folder goes that is empty there. What is left in it here was removed before the peer could be told."""
-        repair, name = self._repairs[record.tree], bytes(record.payload)
-        if record.kind == Kind.RMDIR:
-            repair.empty(record.node, name)
-        elif not record.flags & _EXCHANGE:
-            repair.empty(record.offset, name.partition(b"\0")[2])
+    def _make_way(self, record: Record) -> None:
+        """A folder goes that is empty there: what is left in it here was removed before the peer could be told. Or a
+        file does that stays under another name there."""
+        if record.kind == Kind.RENAME and record.flags & _EXCHANGE:
+            return
+        folder, name = record.node, bytes(record.payload)
+        if record.kind == Kind.RENAME:
+            folder, name = record.offset, name.partition(b"\0")[2]
+        if record.flags & STAYS:
+            self._repairs[record.tree].stay(folder, name)
+        elif record.kind != Kind.UNLINK:
+            self._repairs[record.tree].empty(folder, name)
 
     def close(self) -> None:
         """The link is over."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 
 from mirrord.volume.files import syscalls
 from mirrord.volume.files.served_tree import ServedTree
@@ -64,32 +66,34 @@ class Names:
 
     def introduce(self, node: int) -> None:
         """After this the peer knows the object. Raises LookupError or OSError if we cannot say where it is."""
-        bound = self._tree.bound
-        if node == ROOT or node in bound:
+        if node == ROOT or node in self._tree.bound:
             return
         if self._tree.is_orphan(node):
             raise LookupError(f"node {node} has no name")
         known = self._tree.nodes.get(node)
-        if known is not None and known.parent is not None:
-            for record in self._tree.bindings(node):
-                self._put(record)
-        elif node in self.places:
-            folder, name = self.places[node]
-            self.introduce(folder)
-            self._bind(folder, name, node)
-        else:
-            self._introduce_folder(node)
+        if node in self.places and (known is None or known.parent is None):
+            with suppress(OSError, LookupError):
+                folder, name = self.places[node]
+                self._introduce_folder(folder)
+                self._bind(folder, name, node)
+                return
+            del self.places[node]  # of a file that had this number before
+        self._introduce_folder(node)
 
     def above(self, node: int) -> list[int]:
         """The folders in which an object is, from the next one to the root. Raises OSError or LookupError."""
         known = self._tree.nodes.get(node)
+        if node in self.places and (known is None or known.parent is None):
+            folder = self.places[node][0]
+            return [folder, *self._above_folder(folder)]
+        return self._above_folder(node)
+
+    def _above_folder(self, node: int) -> list[int]:
+        known = self._tree.nodes.get(node)
         if known is not None and known.parent is not None:
-            return [known.parent.id, *self.above(known.parent.id)]
+            return [known.parent.id, *self._above_folder(known.parent.id)]
         if node == ROOT:
             return []
-        if node in self.places:
-            folder = self.places[node][0]
-            return [folder, *self.above(folder)]
         return [folder for folder, _, _ in self._way(node)][::-1]
 
     def dismiss(self, node: int) -> None:
@@ -108,6 +112,14 @@ class Names:
             self._put(Record(Kind.FORGET, self._tree.number, node))
 
     def _introduce_folder(self, node: int) -> None:
+        """A folder is found by its handle; of something else, what the kernel knows about it."""
+        known = self._tree.nodes.get(node)
+        if node == ROOT or node in self._tree.bound:
+            return
+        if known is not None and known.parent is not None:
+            for record in self._tree.bindings(node):
+                self._put(record)
+            return
         way = list(self._way(node))  # of what was removed there is none, and then nothing on it may be told
         inner = ROOT
         for folder, name, inner in way:
@@ -166,15 +178,18 @@ class Listing:
         os.close(self._fd)
 
     def parts(self) -> Iterator[Record]:
-        """The records; the folder's names must not change between the first and the last, or it is to begin anew."""
-        names = [os.fsencode(name) for name in os.listdir(self._fd)]
+        """The records, each of which reads as much of the folder as it takes; the folder's names must not change
+        between the first and the last, or it is to begin anew."""
         flags = FIRST | self._flags
-        for start in range(0, max(len(names), 1), PART_ENTRIES):
-            entries = [entry for name in names[start : start + PART_ENTRIES] if (entry := self._entry(name))]
-            if start + PART_ENTRIES >= len(names):
-                flags |= LAST
-            yield Record(Kind.LISTING, self._tree, self.folder, 0, flags, pack_entries(entries))
-            flags &= ~FIRST
+        with os.scandir(self._fd) as found:
+            names = list(islice(found, PART_ENTRIES))
+            while not flags & LAST:
+                following = list(islice(found, PART_ENTRIES))
+                if not following:
+                    flags |= LAST
+                entries = [entry for each in names if (entry := self._entry(os.fsencode(each.name)))]
+                yield Record(Kind.LISTING, self._tree, self.folder, 0, flags, pack_entries(entries))
+                names, flags = following, flags & ~FIRST
 
     def _entry(self, name: bytes) -> Entry | None:
         try:

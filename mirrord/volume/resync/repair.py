@@ -38,22 +38,25 @@ class Hints:
     _reverse: dict[bytes, int] = field(default_factory=dict)
 
     def add(self, root_fd: int, node: int, path: bytes) -> None:
-        """The object that is at this path now, if there is one."""
+        """The object that is at this path now, if there is one, and if it is not wanted for another id already."""
         try:
             handle = _handle_at(root_fd, path)
         except OSError:
             return
-        self.handles[node] = handle
-        self._reverse[handle] = node
+        if handle not in self._reverse:
+            self.handles[node] = handle
+            self._reverse[handle] = node
 
     def of(self, handle: bytes) -> int | None:
         """For which id the object is wanted."""
         return self._reverse.get(handle)
 
-    def taken(self, node: int) -> None:
-        handle = self.handles.pop(node, None)
-        if handle is not None:
-            self._reverse.pop(handle, None)
+    def taken(self, node: int, handle: bytes) -> None:
+        """This object is called so now: the id is wanted for no other, and the object for no other id."""
+        for each in (node, self._reverse.get(handle)):
+            hinted = self.handles.pop(each, None) if each is not None else None
+            if hinted is not None:
+                self._reverse.pop(hinted, None)
 
 
 class _Found(Enum):
@@ -123,6 +126,13 @@ class Repair:
         finally:
             os.close(fd)
 
+    def stay(self, folder: int, name: bytes) -> None:
+        """A thing is about to lose this name, and has others at the primary. Here it may have none yet."""
+        fd = self._tree.descriptor(folder)
+        have = _look(fd, name)
+        if have is not None and have.links == 1 and syscalls.handle_of(fd, name) in self._tree.ids:
+            self._staging.link(fd, name, self._path(fd, name))
+
     def attributes(self, node: int, wanted: Entry) -> None:
         """Size, owner, permissions, extended attributes and times of a known object."""
         path = self._tree.path(node)
@@ -152,7 +162,7 @@ class Repair:
                 self._keeper.nodes.add(wanted.node)
                 self._keeper.copy(fd, wanted.name, self._path(fd, wanted.name))
             found = self._judge(fd, wanted, have if chosen == handle else None, chosen, other=other)
-        self._hints.taken(wanted.node)
+        self._hints.taken(wanted.node, chosen)
         if self._tree.known(wanted.node, wanted.mode >> 12) != chosen:
             self._tree.adopt_listed(wanted.node, chosen, wanted.mode >> 12)
         make_name_right(fd, wanted, sized=whole or found is not _Found.NEW_FILE)

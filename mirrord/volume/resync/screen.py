@@ -29,6 +29,9 @@ class Screen:
         walk_again: Callable[[int], None],
     ) -> None:  # fmt: skip
         """left: told of an inode, offset and length that are left to the plan."""
+        self.linked: dict[bytes, int] = {}
+        """Handle and node of what got another name, or is no file and was changed, without the peer being told: all its
+        names are to be listed."""
         self.disturbed: set[int] = set()
         """Folders whose names changed without the peer being told."""
         self.changed: set[int] = set()
@@ -85,6 +88,7 @@ class Screen:
             case Kind.LINK:
                 self._visit(record.offset)
                 self._compare_whole(record.node)
+                self.linked[self._tree.node(record.node).handle] = record.node
             case Kind.RENAME:
                 self._leave_rename(record)
             case Kind.WRITE:
@@ -154,8 +158,11 @@ class Screen:
             self._plan.compare(node, range(offset >> CHUNK_BITS, last + 1) if length else ())
         elif known.kind == DIRECTORY:
             self._visit(node)
-        elif known.parent is not None:
-            self._visit(known.parent.id)  # a link or device has no record but its entry
+        else:  # a link or device has no record but its entry, and of several names this one may be about to go
+            if known.parent is not None:
+                self._visit(known.parent.id)
+            if self._tree.attributes(node).nlink > 1:
+                self.linked[known.handle] = node
 
 
 def _above(node: Node) -> Iterator[int]:

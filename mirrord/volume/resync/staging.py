@@ -27,13 +27,13 @@ class Staging:
 
     def take(self, folder_fd: int, name: bytes, path: bytes) -> None:
         """A thing leaves its place; `path` is where it was."""
-        if self._fd < 0:
-            self._fd = self._open()
-        aside = b"%d" % len(self._paths)
-        while _exists(self._fd, aside):
-            aside += b"_"  # of an earlier run that was cut off
+        aside = self._name(path)
         os.rename(name, aside, src_dir_fd=folder_fd, dst_dir_fd=self._fd)
-        self._paths[aside] = path
+
+    def link(self, folder_fd: int, name: bytes, path: bytes) -> None:
+        """The same, but the name is somebody else's to remove."""
+        aside = self._name(path)
+        os.link(name, aside, src_dir_fd=folder_fd, dst_dir_fd=self._fd, follow_symlinks=False)
 
     def empty(self, leave: Leave) -> None:
         """Whatever nobody wanted goes, and the folder with it. May be called by another thread."""
@@ -52,6 +52,15 @@ class Staging:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+    def _name(self, path: bytes) -> bytes:
+        if self._fd < 0:
+            self._fd = self._open()
+        aside = b"%d" % len(self._paths)
+        while _exists(self._fd, aside):
+            aside += b"_"  # of an earlier run that was cut off
+        self._paths[aside] = path
+        return aside
 
     def _open(self) -> int:
         if not _exists(self._root_fd, NAME):

@@ -50,8 +50,6 @@ class Pass:
         self._listings: dict[int, deque[Listing]] = {}
         """Folder -> those that are not answered, in their order."""
         self._files: dict[int, FileComparison] = {}
-        self._linked: dict[bytes, int] = {}
-        """Handle and node of things with several names, of which the peer may not have the same names."""
         self._all_names_visited: set[bytes] = set()
         self._folders: set[int] = set()
         self._buffer = memoryview(bytearray(BLOCK_BYTES))
@@ -66,10 +64,10 @@ class Pass:
             self.everything = self._candidates.everything
             self._plan.walking = False
         yield from self._repair()
-        while self._linked:
-            nodes = set(self._linked.values())
-            self._all_names_visited.update(self._linked)
-            self._linked.clear()
+        while linked := self.screen.linked:
+            nodes = set(linked.values())
+            self._all_names_visited.update(linked)
+            linked.clear()
             yield from self._candidates.visit_names(nodes)
             yield from self._repair()
         self._finished = False
@@ -77,7 +75,8 @@ class Pass:
         while not self._finished:
             yield WAIT
         yield from self._settle_folders()
-        yield from self._introduce_nameless()
+        for node in (yield from self._candidates.find_nameless()):
+            self._is_known(node)
 
     def release(self) -> Iterator[bool]:
         """Both sides are equal: the peer need not know what only this resync has told it of."""
@@ -100,7 +99,7 @@ class Pass:
 
     @property
     def ended(self) -> bool:
-        return self._plan.ended and not self._files
+        return self._plan.ended and not self._files and not self.screen.linked
 
     def still(self) -> ZoneSet:
         """The zones that are not equal yet."""
@@ -116,7 +115,7 @@ class Pass:
     def _repair(self) -> Iterator[bool]:
         """Where everything is compared, a folder's files follow at once, so that only what is on its way takes memory;
         else all names come first, so that live changes pass as soon as possible."""
-        while not self.ended:
+        while self._files or not self._plan.ended:
             if self._questions >= WINDOW:
                 yield WAIT
             elif self.everything and self._plan.files_left and (step := self._next_file()):
@@ -215,7 +214,7 @@ class Pass:
 
     def _visit_all_names(self, node: int, handle: bytes) -> None:
         if handle not in self._all_names_visited:
-            self._linked[handle] = node
+            self.screen.linked[handle] = node
 
     # -- content -------------------------------------------------------------------------------------------------------
 
@@ -318,7 +317,7 @@ class Pass:
         comparison.close()
         if exists and again:
             self._plan.compare(node)
-        else:
+        elif not self._plan.has_file(node):
             self._gone(node, forget=not linked)
 
     def _gone(self, node: int, *, forget: bool = True) -> None:
@@ -344,15 +343,6 @@ class Pass:
                 self._put_attributes(folder, fd)
             os.close(fd)
             yield GO_ON
-
-    def _introduce_nameless(self) -> Iterator[bool]:
-        """Files whose known names are gone, while they have others: the next change of one must not have to look for
-        its name."""
-        nodes = self.tree.nodes.values()
-        nameless = {node.id for node in nodes if node.parent is None and node.id not in self.tree.bound}
-        nameless = {node for node in nameless if not self.tree.is_orphan(node)}
-        for node in (yield from self._candidates.find(nameless)):
-            self._is_known(node)
 
     def _put_attributes(self, node: int, fd: int) -> None:
         payload = pack_entries([describe(fd, node=node)])

@@ -24,6 +24,9 @@ class Found(NamedTuple):
     """Relative to the root, without a slash at its beginning."""
     is_folder: bool
     is_file: bool
+    folder_handle: bytes
+    folder_fd: int
+    """Open until the walk goes on. Both are right where the path is not any more."""
 
 
 def walk(root_fd: int, wanted: Callable[[int], bool]) -> Iterator[Found | None]:
@@ -34,7 +37,7 @@ def walk(root_fd: int, wanted: Callable[[int], bool]) -> Iterator[Found | None]:
     """
     root = os.fstat(root_fd)
     if wanted(root.st_ino):
-        yield Found(root.st_ino, 0, b"", b"", True, False)
+        yield Found(root.st_ino, 0, b"", b"", True, False, b"", root_fd)
     waiting = deque([(syscalls.handle_of(root_fd), root.st_ino, b"")])
     while waiting:
         handle, inode, path = waiting.pop()
@@ -46,10 +49,10 @@ def walk(root_fd: int, wanted: Callable[[int], bool]) -> Iterator[Found | None]:
             for entry in os.scandir(fd):
                 name = os.fsencode(entry.name)
                 place = path + b"/" + name if path else name
-                folder = entry.is_dir(follow_symlinks=False)
+                is_folder, is_file = entry.is_dir(follow_symlinks=False), entry.is_file(follow_symlinks=False)
                 if wanted(entry.inode()):
-                    yield Found(entry.inode(), inode, name, place, folder, entry.is_file(follow_symlinks=False))
-                if folder:
+                    yield Found(entry.inode(), inode, name, place, is_folder, is_file, handle, fd)
+                if is_folder:
                     with suppress(FileNotFoundError):
                         waiting.append((syscalls.handle_of(fd, name), entry.inode(), place))
         finally:
