@@ -139,6 +139,8 @@ class Walk:
                 met, listing.met = listing.met, []
                 self._suspect(folder, self._answer)
                 for entry, handle in met:
+                    if not (entry.is_file or entry.is_folder):
+                        continue  # a pipe is not to be opened
                     if entry.name not in self._answer or self._answer[entry.name].same_object:
                         yield from self._compare(folder, entry, handle)
         finally:
