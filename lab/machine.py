@@ -33,6 +33,7 @@ PATH = f"{CHECKOUT}/.venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:
 _INIT = """
 set -e
 mount -t tmpfs -o mode=755 run /run
+mount -t tmpfs -o mode=1777 shm /dev/shm
 mkdir /run/lock /run/farmd-lab /run/cgroup
 if [ -n "$2" ]; then mkdir -p "$2"; mount --bind "$2" /run/cgroup; fi
 mount -t sysfs sys /sys

@@ -54,7 +54,6 @@ UNITS = {
 WorkingDirectory={DATA}
 ExecStart=/bin/sh -c 'trap "sleep 1; echo clean >> log; exit" TERM; while :; do echo x >> log; sleep 0.1; done'
 KillMode=mixed
-PrivateTmp=yes
 ProtectSystem=full
 """,
     "local-fs.target": _BARE + _AT_SHUTDOWN,
