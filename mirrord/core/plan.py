@@ -126,10 +126,6 @@ class Plan:
         return len(self._files)
 
     @property
-    def folders_left(self) -> int:
-        return len(self._unvisited) + len(self._listed)
-
-    @property
     def ended(self) -> bool:
         """Everything is visited, and every file taken by `next_file`."""
         return not (self.walking or self._unvisited or self._listed or self._files)

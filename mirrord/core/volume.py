@@ -52,8 +52,6 @@ class Volume:
         self.stream: Lead | Follow | None = None
         self.linked = False
         self.in_sync = False
-        self.lost_to_disk = False
-        """The last link ended because the peer's disk could not carry out a change."""
         self.number = 0
         """The newest number of the stream, as told last."""
         self.stuck = False
@@ -117,10 +115,9 @@ class Volume:
             case InSync() if self._begun:
                 self.linked = self.in_sync = True
                 self.alone = False
-            case Unlinked(_, peer_disk) if self._begun:
+            case Unlinked() if self._begun:
                 self._end_stream()
                 self.alone = False
-                self.lost_to_disk = peer_disk
             case LocalFault(sentence) if not self.fault:
                 self.fault, self.fault_ns = sentence, now_ns
             case Alive() | _:
@@ -163,4 +160,4 @@ class Volume:
 
     def _end_stream(self) -> None:
         self.stream = None
-        self.linked = self.in_sync = self.lost_to_disk = False
+        self.linked = self.in_sync = False

@@ -114,10 +114,6 @@ class ZoneSet:
         self.single.clear()
         self.groups.clear()
 
-    def has_group(self, group: int) -> bool:
-        """Whether the names and attributes of the group's inodes are in the set."""
-        return group << CHUNK_NUMBER_BITS in self
-
     def copy(self) -> ZoneSet:
         return ZoneSet(set(self.single), set(self.groups), self.everything)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import queue
 import random
-import shutil
 import subprocess
 import time
 from collections import deque
@@ -341,8 +340,3 @@ def resync(primary: Primary, secondary: Node, *, everything: bool = False, keep:
 def differences(primary: Primary | Node, secondary: Node) -> list[str]:
     first = primary.node if isinstance(primary, Primary) else primary
     return compare.differences(compare.listing(first.tree_path), compare.listing(secondary.tree_path))
-
-
-def copy_tree(source: Path, target: Path) -> None:
-    """A rough copy, with another inode for everything."""
-    shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)

@@ -34,8 +34,6 @@ class Invariants:
     def __init__(self, mirror: Mirror) -> None:
         self.mirror = mirror
         self._touch_ns = self._reunited_ns = self._forced_ns = -(1 << 62)
-        self.partings = 0
-        """How often a node went on without its peer, which did not know."""
         mirror.checks.append(self._one_answers)
         mirror.on_serve = self._serves
         mirror.on_overwrite = self._overwrites
@@ -93,7 +91,6 @@ class Invariants:
         assert node.awake_ns <= node.heard_ns + SLACK_NS, f"{what}: stood still"
         if settings.witness:
             assert node.witnessed_ns >= node.heard_ns + settings.suspect_ns - SLACK_NS, f"{what}: not witnessed"
-        self.partings += 1
 
     # -- M2, M4 --------------------------------------------------------------------------------------------------------
 

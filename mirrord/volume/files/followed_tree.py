@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from mirrord.volume.files import syscalls
 from mirrord.volume.files.syscalls import Attributes
 from mirrord.volume.files.tree import Node, Tree
 
@@ -43,10 +42,6 @@ class FollowedTree(Tree):
         if known is not None and self.ids.get(known.handle) == node:
             del self.ids[known.handle]
         super().drop(node)
-
-    def id_of(self, folder_fd: int, name: bytes) -> int | None:
-        """What the object of this name is called; None: nothing, so far."""
-        return self.ids.get(syscalls.handle_of(folder_fd, name))
 
     def known(self, node: int, kind: int) -> bytes | None:
         """The handle of what is called so, if nothing else took its place and it is of this kind."""
