@@ -68,9 +68,10 @@ def sentence(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def writers(lab: MirrorLab, node: str) -> int:
-    """How many processes of the application run on a node."""
-    listed = lab.exec(node, "pgrep", "--full", "/srv/data/log", check=False).stdout
-    return len(listed.split())
+    """How many applications run on a node; what a shell has forked and not executed yet looks like the shell."""
+    listed = lab.exec(node, "ps", "-eo", "pid=,ppid=,args=").stdout.splitlines()
+    parents = dict(line.split()[:2] for line in listed if "/srv/data/log" in line)
+    return sum(parent not in parents for parent in parents.values())
 
 
 def lines(lab: MirrorLab, node: str) -> list[str]:
