@@ -97,17 +97,9 @@ class Stream:
         total, self._gathered, self._gathered_bytes = self._gathered_bytes, [], 0
         if self._closed:
             return
-        sent = 0
-        if not self._unsent and len(gathered) <= _BUFFERS_MAX:
-            try:
-                sent = self._channel.send(gathered)
-            except BlockingIOError:
-                pass
-            except OSError as error:
-                self._break(f"the link has failed ({error.strerror})")
-                return
-            self.sent_bytes += sent
-        if sent < total:
+        at_once = not self._unsent and len(gathered) <= _BUFFERS_MAX
+        sent = self._send(gathered) if at_once else 0
+        if sent < total and not self._closed:
             self._keep(gathered, sent)
 
     def pause(self, *, paused: bool) -> None:
@@ -140,6 +132,18 @@ class Stream:
             self.parting = reason
             self._loop.after(PARTING_S, lambda: self._break(reason))
 
+    def _send(self, buffers: list[Buffer]) -> int:
+        """How many bytes were taken: none, if there is no room now or the link has failed."""
+        try:
+            sent = self._channel.send(buffers)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            self._break(f"the link has failed ({error.strerror})")
+            return 0
+        self.sent_bytes += sent
+        return sent
+
     def _keep(self, gathered: list[Buffer], sent: int) -> None:
         had_none = not self._unsent
         for buffer in gathered:
@@ -162,15 +166,10 @@ class Stream:
 
     def _send_unsent(self) -> None:
         while self._unsent:
-            buffers = [self._unsent[index] for index in range(min(len(self._unsent), _BUFFERS_MAX))]
-            try:
-                sent = self._channel.send(buffers)
-            except BlockingIOError:
+            buffers: list[Buffer] = [self._unsent[index] for index in range(min(len(self._unsent), _BUFFERS_MAX))]
+            sent = self._send(buffers)
+            if not sent:
                 return
-            except OSError as error:
-                self._break(f"the link has failed ({error.strerror})")
-                return
-            self.sent_bytes += sent
             self.unsent_bytes -= sent
             while sent:
                 size = len(self._unsent[0])
