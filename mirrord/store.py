@@ -68,11 +68,12 @@ class Store:
 
     def save(self, state: State) -> None:
         """Returns when it is durable. OSError if it cannot be written; then either this state is there or the last."""
-        _sync_folder(self.folder)  # of an exchange that failed half-way: what is overwritten must not count on the disk
+        # Of an exchange that failed half-way: what is overwritten must not count on the disk.
+        syscalls.sync_folder(self.folder)
         _write(self._spare, _encoded(state))
         spare, path = os.fsencode(self._spare), os.fsencode(self._path)
         syscalls.rename(syscalls.AT_FDCWD, spare, syscalls.AT_FDCWD, path, _EXCHANGE)
-        _sync_folder(self.folder)
+        syscalls.sync_folder(self.folder)
 
     def _make_room(self) -> None:
         """Both files are there, each as a whole; what is there already stays."""
@@ -82,7 +83,7 @@ class Store:
                 unfinished.touch(mode=0o600)
                 _write(unfinished, _encoded(State()))
                 unfinished.rename(path)
-        _sync_folder(self.folder)
+        syscalls.sync_folder(self.folder)
 
     def save_soon(self, state: State, done: Callable[[OSError | None], None]) -> None:
         """The same beside the running loop, which `done` is called in; one after the other."""
@@ -107,14 +108,6 @@ def _write(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
     if written != len(content):  # the disk filled up on the way
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _failure(saved: asyncio.Future[None]) -> OSError | None:

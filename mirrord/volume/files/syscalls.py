@@ -180,3 +180,12 @@ def act_as(uid: int, gid: int) -> None:
     """What this thread creates belongs to these from now on."""
     _setfsuid(uid)
     _setfsgid(gid)
+
+
+def sync_folder(path: str | os.PathLike[str]) -> None:
+    """fsync(2) of a folder: the names in it are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -140,7 +140,7 @@ class JournalFile:
 
     def _settle(self) -> None:
         if not self._settled:
-            _sync_folder(self.path.parent)
+            syscalls.sync_folder(self.path.parent)
             self._settled = True
 
     def _make_room(self, end: int) -> None:
@@ -194,11 +194,3 @@ def _write(fd: int, content: bytes, at: int) -> None:
     while view:
         written = os.pwrite(fd, view, at)
         view, at = view[written:], at + written
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
