@@ -50,7 +50,7 @@ while went_on:
     began = time.monotonic_ns()
     os.pwrite(fd, block, len(took) % 4096 * 4096)
     took.append((began, time.monotonic_ns() - began))
-    time.sleep(0.001)
+    time.sleep(0.001)  # an application that writes now and then, not one that takes all there is
 json.dump(took, sys.stdout)
 """
 
@@ -136,7 +136,7 @@ class Benchmark:
         return self.result
 
     def _live(self, seconds: float) -> None:
-        """What a writer notices."""
+        """What a writer notices; for the two states that last, in a window of so many seconds."""
         writer = Writer(self.both.first.data / "live")
         try:
             spans = [self._span("in sync", lambda: time.sleep(seconds))]

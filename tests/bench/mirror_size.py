@@ -29,6 +29,8 @@ from rich.console import Console
 from rich.table import Table
 
 from lab.mirror import MirrorLab, plain
+from lab.processes import processor_s
+from lab.waiting import until
 from mirrord.orders import Serve
 from tests.bench.telling import machine
 from tests.mirror.volumes import pair
@@ -36,6 +38,7 @@ from tests.mirror.volumes import pair
 DATA = "/srv/data"
 IN_A_FOLDER = 1000
 RESIDENT_MB_MAX = 80
+IDLE_S = 1.0
 SERVICE = """
 [[service]]
 name = "idle"
@@ -99,6 +102,17 @@ def memory(lab: MirrorLab, node: str) -> dict[str, tuple[float, float]]:
     return {**found, TOGETHER: (together, together)}
 
 
+def wait_idle(volumes: list[int]) -> None:
+    """What the kernel forgets, it tells over some time, and the peer is told in turn; all that costs processor time."""
+
+    def is_idle() -> bool:
+        before = sum(map(processor_s, volumes))
+        time.sleep(IDLE_S)  # the interval of this measurement
+        return sum(map(processor_s, volumes)) - before < IDLE_S / 20
+
+    until(is_idle, "the volumes to have forgotten", 60)
+
+
 def measure_memory(result: Result, say: Callable[[str], None]) -> None:
     with MirrorLab("size", [plain() + SERVICE]) as lab:
         for node in ("n1", "n2"):
@@ -126,7 +140,7 @@ for number in range({result.files}):
         say(f"find -ls took {time.monotonic() - began:.1f} s")
         look("looked up")
         lab.exec(serving, "sh", "-c", "echo 2 > /proc/sys/vm/drop_caches")
-        time.sleep(3)
+        wait_idle([lab.status(node)["volume_pid"] for node in (serving, following)])
         look("forgotten")
         say("changing places")
         lab.farmctl(serving, "swap")
