@@ -106,7 +106,7 @@ def test_four_writers_and_a_storm_of_fsyncs(linked: Pair) -> None:
     assert files(linked.first.data) == files(linked.second.data)
 
 
-@pytest.mark.parametrize("size", [1, 4095, 1 << 20, (5 << 20) + 1])
+@pytest.mark.parametrize("size", [1, 4095, (1 << 17) + 1, 1 << 20, (5 << 20) + 1])
 def test_writes_of_any_size(linked: Pair, size: int) -> None:
     (linked.first.data / "file").write_bytes(os.urandom(size))
     assert files(linked.first.data) == files(linked.second.data)
