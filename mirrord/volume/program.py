@@ -21,10 +21,13 @@ from mirrord.orders import Open, Refused
 from mirrord.volume.files import syscalls
 from mirrord.volume.loop import Loop
 from mirrord.volume.parent import Parent
-from mirrord.volume.promptness import be_prompt
 from mirrord.volume.volume import Volume
 
 log = logging.getLogger(__name__)
+
+NICE = -10
+"""Every write of an application waits for this process (nice(2)). Not real-time priority: the application that a loop
+waits for while it looks again and again (loop.py) could not run then where there are few processors."""
 
 
 def _run(line: socket.socket) -> None:
@@ -65,6 +68,14 @@ def _be_ordinary() -> None:
     syscalls.keep_capabilities()  # it is made in their name, but not with their rights
 
 
+def _take_precedence() -> None:
+    """Of this thread, and those that it starts."""
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, NICE)
+    except PermissionError as error:
+        log.warning("no precedence over other processes (%s): a loaded machine slows down every write", error.strerror)
+
+
 def main() -> None:
     """The program, which only mirrord starts."""
     parser = argparse.ArgumentParser("mirrord volume", description="Started by mirrord.")
@@ -73,7 +84,7 @@ def main() -> None:
     os.set_inheritable(descriptor, False)
     _be_ordinary()
     logs.start("info")
-    be_prompt()
+    _take_precedence()
     _run(socket.socket(fileno=descriptor))
     logging.shutdown()
     os._exit(0)  # not waiting for a thread that a dead disk may hold

@@ -192,6 +192,13 @@ def test_under_tls(tmp_path: Path) -> None:
         assert files(both.first.data) == files(both.second.data)
 
 
+def test_its_threads_go_first_but_are_not_real_time(both: Pair) -> None:
+    threads = [int(number) for number in os.listdir(f"/proc/{both.first.process.pid}/task")]
+    assert len(threads) > 1
+    assert {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads} == {-10}
+    assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_OTHER}
+
+
 def test_a_hold_ends_when_it_goes_alone(linked: Pair) -> None:
     linked.first.obey(Hold())
     writer = Writer(linked.first.data / "file")
