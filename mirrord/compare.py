@@ -14,6 +14,7 @@ space each file takes, roughly).
 from __future__ import annotations
 
 import argparse
+import errno
 import hashlib
 import json
 import os
@@ -27,7 +28,7 @@ Facts = dict[str, Any]
 Listing = dict[str, Facts]
 """Path, relative to the root ("." for the root itself), bytes that are no UTF-8 as lone surrogates -> what is there."""
 
-_PIECE_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 16
 _HOLES_TOLERANCE_BYTES = 1 << 17
 
 
@@ -102,11 +103,25 @@ def _xattrs(path: bytes) -> dict[str, str]:
 
 
 def _digest(path: bytes) -> str:
+    """Of the blocks that are not zero, and where they are: the same for zeros and for holes, which are not read."""
     found = hashlib.sha256()
     with open(path, "rb", buffering=0) as file:
-        while piece := file.read(_PIECE_BYTES):
-            found.update(piece)
+        at = _next_data(file.fileno(), 0)
+        while at is not None and (block := os.pread(file.fileno(), _BLOCK_BYTES, at)):
+            if block.strip(b"\0"):
+                found.update(at.to_bytes(8, "little") + len(block).to_bytes(4, "little") + block)
+            at = _next_data(file.fileno(), at + len(block))
     return found.hexdigest()
+
+
+def _next_data(fd: int, at: int) -> int | None:
+    """The beginning of the next block that is no hole; None: there is none."""
+    try:
+        return max(at, os.lseek(fd, at, os.SEEK_DATA) // _BLOCK_BYTES * _BLOCK_BYTES)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return None
+        raise
 
 
 def _differences(ours: Facts, theirs: Facts, *, holes: bool) -> Iterator[str]:

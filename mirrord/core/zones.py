@@ -9,7 +9,7 @@ terabyte a quarter of a million; above a limit whole groups are remembered, and 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 GROUP_BITS = 6
@@ -147,14 +147,13 @@ class Index:
         """Whether this folder may have got another name."""
         return zone(inode, MOVED_AT) in self.zones
 
-    def chunks(self, inode: int, size: int) -> Iterator[int]:
-        """The numbers of a file's chunks that are in the set, in order, as far as the file reaches."""
-        count = size + CHUNK_BYTES - 1 >> CHUNK_BITS
+    def chunks(self, inode: int, size: int) -> list[int] | None:
+        """The numbers of a file's chunks that are in the set, in order, as far as the file reaches; None: all."""
         group = inode >> GROUP_BITS
         if self.zones.everything or group in self.zones.groups:
-            yield from range(count)
-        else:
-            yield from (number for number in self._chunks.get(group, ()) if number < count)
+            return None
+        count = size + CHUNK_BYTES - 1 >> CHUNK_BITS
+        return [number for number in self._chunks.get(group, ()) if number < count]
 
 
 @dataclass(slots=True)

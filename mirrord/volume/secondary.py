@@ -22,6 +22,8 @@ from mirrord.volume.verify.follow import Onlooker
 
 log = logging.getLogger(__name__)
 
+DROP_INTERVAL_S = 0.01
+
 
 class Secondary:
     """At most one link at a time."""
@@ -109,12 +111,17 @@ class _Link:
         self.follower.preparations.update(self._resync.preparations())
         self.follower.handlers[Kind.IN_SYNC] = self._in_sync
         self._tell = owner._tell
+        self._loop = owner._loop
 
     def _in_sync(self, _: Record) -> None:
         self.follower.preparations.clear()
-        for tree in self.trees:
-            tree.drop_listed()
+        self._drop_listed()
         self._tell(InSync())
+
+    def _drop_listed(self) -> None:
+        """Bit by bit, since there may be a million, and live changes go on."""
+        if any(tree.drop_listed() for tree in self.trees):
+            self._loop.after(DROP_INTERVAL_S, self._drop_listed)
 
     def _could_not(self, why: str) -> None:
         """A thread: the primary is told, and ends the link."""

@@ -240,7 +240,8 @@ class Link:
         if record.kind == Kind.IN_SYNC:
             self.in_sync = True
             self.preparations.clear()
-            self.tree.drop_listed()
+            while self.tree.drop_listed():
+                pass
         elif handler is not None:
             handler(record)
         else:

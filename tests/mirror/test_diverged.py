@@ -10,9 +10,10 @@ import pytest
 
 from lab.waiting import until
 from mirrord.orders import Follow, InSync, Lead, Rate
+from mirrord.volume.link.records import Kind
 from mirrord.volume.resync import diverged
 from mirrord.volume.resync.diverged import Keeper, KeepingError, unseen
-from tests.mirror.resyncing import Node, Primary, differences, resync
+from tests.mirror.resyncing import Link, Node, Primary, differences, disk, resync
 from tests.mirror.volumes import pair
 
 _LARGE_BYTES = 256 << 20
@@ -20,6 +21,16 @@ _LARGE_BYTES = 256 << 20
 
 def folder_of(path: Path) -> int:
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def until_next(link: Link, kind: Kind) -> None:
+    """Goes on until the next record that arrives is of this kind."""
+    while not (link.outward and link.outward[0].kind == kind):
+        link.threads.run_one()
+        _ = link.answer() or link.carry_out()
+        link.work(1)
+        link.primary.node.run_posted()
+        link.secondary.run_posted()
 
 
 def test_files_of_the_losing_side_are_kept(tmp_path: Path) -> None:
@@ -43,6 +54,36 @@ def test_files_of_the_losing_side_are_kept(tmp_path: Path) -> None:
     winner.close()
     a.journal.close()
     b.journal.close()
+
+
+def test_a_folder_that_goes_meanwhile_is_put_aside_at_once_and_kept_later(tmp_path: Path) -> None:
+    """A copy to another file system takes as long as the folder is large, and live changes wait for what is done before
+    the removal."""
+    with disk(tmp_path / "disk") as trees:
+        a, b = (Node(trees / name, tmp_path / name) for name in ("a", "b"))
+        winner, loser = Primary(a), Primary(b)
+        winner.mkdir("folder")
+        winner.create("folder/both", b"old")
+        resync(winner, b)
+        loser.create("folder/only-there", b"text")
+        loser.close()
+        link = Link(winner, b, keep=True)
+        until_next(link, Kind.LISTING)
+        winner.remove("folder/both")
+        winner.remove("folder")
+        until_next(link, Kind.FINISH)
+        assert not (b.tree_path / "folder").exists()
+        assert unseen(b.state) == []
+        link.run()
+        link.settle()
+        link.close()
+        assert differences(winner, b) == []
+        (folder,) = unseen(b.state)
+        kept = {path.name: path.read_bytes() for path in (folder / "0/folder").iterdir()}
+        assert kept == {"both": b"old", "only-there": b"text"}
+        winner.close()
+        a.journal.close()
+        b.journal.close()
 
 
 def test_nothing_is_overwritten_without_room_for_its_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from typing import cast
 from mirrord.volume.link.channel import Buffer
 from mirrord.volume.link.records import HEADER, Kind
 from mirrord.volume.link.stream import Stream
-from mirrord.volume.replication.replicator import PIECE_BYTES
+from mirrord.volume.replication.pieces import PIECE_BYTES
 from tests.mirror.resyncing import Node, Primary
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from mirrord.core import zones
 from mirrord.volume.journal import moved
+from mirrord.volume.link.records import Kind
 from tests.mirror.resyncing import Link, Node, Primary, differences, disk, resync
 
 KIB = 1 << 10
@@ -166,6 +167,44 @@ def test_what_only_a_resync_has_told_the_peer_of_is_forgotten_after_it(nodes: tu
     assert primary.tree.bound <= primary.tree.nodes.keys()
     link.settle()
     assert link.tree.nodes.keys() <= primary.tree.bound
+    end(primary, nodes[1], link)
+
+
+def test_a_folder_leaves_one_of_which_the_peer_has_not_said_yet_that_it_is_new(nodes: tuple[Node, Node]) -> None:
+    """Only the answer to the folder's listing says that the peer has made it, and that nothing is in it there."""
+    primary = in_sync(*nodes, "one/x", "two/x")
+    primary.mkdir("one/new")
+    primary.mkdir("one/new/inner")
+    primary.create("one/new/inner/file", b"text")
+    forget_what_was_changed(nodes[0])  # as if it were in another group of inodes than its folder
+    nodes[0].journal.mark(0, [zones.zone(primary.find("one"))])
+    primary.node.run_posted()
+    link = Link(primary, nodes[1])
+    listed = primary.find("one")
+    while not any(record.kind == Kind.LISTING and record.node == listed for record in link.outward):
+        link.threads.run_one()
+        _ = link.answer() or link.carry_out()
+        link.work(1)
+        for node in nodes:
+            node.run_posted()
+    primary.rename("one/new", "two/new")
+    primary.chmod("two/new/inner/file", 0o600)
+    end(primary, nodes[1], link)
+
+
+def test_a_file_whose_folder_is_gone_and_has_its_number_taken_by_a_file(nodes: tuple[Node, Node]) -> None:
+    """The file that was in it is gone as well, and nothing is waited for."""
+    primary = in_sync(*nodes, "one/x", "two/x")
+    link = Link(primary, nodes[1], everything=True)
+    part = link.resync._passes[0]  # type: ignore[union-attr]
+    folder, file = primary.find("one"), primary.find("one/x")
+    part._names.meet(file, primary.tree.node(file).handle)
+    part._names.places[file] = folder, b"x"
+    primary.remove("one/x")
+    primary.remove("one")
+    primary.create("file", b"text")
+    assert primary.find("file") == folder
+    part._plan.compare(file)
     end(primary, nodes[1], link)
 
 

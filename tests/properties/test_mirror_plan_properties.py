@@ -31,7 +31,7 @@ class World:
     theirs: dict[int, Folder]
     plan: Plan
     outward: deque[tuple[str, int, Folder | int | frozenset[int]]] = field(default_factory=deque)
-    homeward: deque[tuple[int, list[int]]] = field(default_factory=deque)
+    homeward: deque[tuple[int, frozenset[int], list[int]]] = field(default_factory=deque)
     made: int = 1000
 
     def above(self, folder: int) -> list[int]:
@@ -44,7 +44,9 @@ class World:
     # -- the primary ---------------------------------------------------------------------------------------------------
 
     def visit(self) -> None:
-        folder = self.plan.next_folder(lambda node: node not in self.ours or self.plan.is_settled(self.above(node)))
+        folder = self.plan.next_folder(
+            lambda node: self.plan.first_unsettled(self.above(node)) if node in self.ours else None
+        )
         if folder is None:
             return
         if folder not in self.ours:
@@ -52,13 +54,14 @@ class World:
             return
         here = self.ours[folder]
         self.outward.append(("listing", folder, Folder(here.parent, here.names, here.folders)))
+        self.plan.asked(folder)
         self.plan.listed(folder)
-        if self.plan.everything:
-            for inner in here.folders:
-                self.plan.visit(inner)
 
     def take_answer(self) -> None:
-        folder, new = self.homeward.popleft()
+        folder, listed, new = self.homeward.popleft()
+        if self.plan.everything:
+            for inner in listed:
+                self.plan.visit(inner)
         self.plan.answered(folder, [node for node in new if node in self.ours], ())
 
     def change(self, folder: int, name: int) -> None:
@@ -106,7 +109,7 @@ class World:
                 for node in new:
                     self.theirs[node] = Folder(folder)
                 there.names, there.folders = names, folders
-                self.homeward.append((folder, new))
+                self.homeward.append((folder, folders, new))
             case "names", frozenset():
                 assert len(there.names ^ content) == 1, "a change of something that was not equal"
                 there.names = content

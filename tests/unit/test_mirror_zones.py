@@ -49,6 +49,6 @@ def test_a_file_written_from_its_start_is_marked_ahead() -> None:
 
 def test_the_index_says_the_chunks_of_a_file() -> None:
     index = Index(ZoneSet({zone(7), zone(7, 2 * CHUNK_BYTES), zone(7, 9 * CHUNK_BYTES)}))
-    assert list(index.chunks(8, 5 * CHUNK_BYTES)) == [0, 2]
+    assert index.chunks(8, 5 * CHUNK_BYTES) == [0, 2]
     assert 8 in index
     assert 64 not in index

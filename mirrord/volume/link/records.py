@@ -78,9 +78,9 @@ class Kind(IntEnum):
     CHECKPOINT = 46
     """All before it goes to the peer's disk, which is then answered by the same kind; offset: its number."""
     LISTED = 47
-    """Answer to LISTING: payload: what the peer had to make, or what differs."""
+    """Answer to every part of a LISTING: payload: what the peer had to make, or what differs; flags: MORE."""
     COMPARED = 48
-    """Answer to DIGESTS: payload: which blocks differ."""
+    """Answer to DIGESTS: payload: which blocks differ; flags: HOLE: and how much of it was looked at."""
     KEPT = 49
     """Answer: offset: how many files of a diverged side were kept so far; payload: the folder."""
     LOOK = 50

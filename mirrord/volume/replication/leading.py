@@ -105,6 +105,7 @@ class Leading:
                 settle_times=self._ground.settle_times, ended=self._verified,
             )  # fmt: skip
             self._leader.handlers.update(self._verification.handlers())
+            self._replicator.screen = self._verification.sees
             self._ground.loop.work = self._work
             self._tell_progress()
 
@@ -175,6 +176,7 @@ class Leading:
         assert self._verification is not None
         self._ground.tell(self._verification.progress())
         self._verification = None
+        self._replicator.screen = None
         self._ground.loop.work = lambda _: False
         self._ground.tell(verified)
 

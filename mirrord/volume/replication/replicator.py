@@ -22,9 +22,10 @@ from mirrord.core import zones
 from mirrord.volume.files import local
 from mirrord.volume.journal import moves
 from mirrord.volume.journal.journal import Journal
-from mirrord.volume.link.records import ALONE, DATA_ONLY, HEADER, Kind, Record
+from mirrord.volume.link.records import ALONE, DATA_ONLY, Kind, Record
 from mirrord.volume.replication.figures import Figures
 from mirrord.volume.replication.mode import Mode
+from mirrord.volume.replication.pieces import pieces
 
 if TYPE_CHECKING:
     from mirrord.volume.fuse.capture import Capture
@@ -33,12 +34,6 @@ if TYPE_CHECKING:
 
 PARKED_BYTES_MAX = 8 << 20
 """With more than this put aside, no more requests are taken."""
-
-PIECE_BYTES = 1 << 17
-"""A longer write is sent as several records."""
-
-_WRITE = int(Kind.WRITE)
-
 
 Answer = Callable[[int, Any], None]
 """Takes the request's number and what it is answered with; a method of the capture."""
@@ -125,10 +120,12 @@ class Replicator:
     def write(self, capture: Capture, node: int, offset: int, content: memoryview, unique: int) -> None:
         tree = capture.tree
         peer = self.peer
-        if self.screen is not None and not self.screen(Record(_WRITE, tree.number, node, offset, 0, content)):
+        if self.screen is not None and not self.screen(Record(Kind.WRITE, tree.number, node, offset, 0, content)):
             peer = None
         if peer is not None and (node in tree.bound or self._bind(capture, (node,))) and not tree.is_orphan(node):
-            self._gather_write(peer, tree.number, node, offset, content)
+            self.seq += 1
+            for piece in pieces(tree.number, node, offset, content, self.seq):
+                peer.gather(*piece)
         self.figures.bytes += len(content)
         self._writes.append((capture, node, offset, content, unique, self.seq))
         if self._on_disk:
@@ -280,18 +277,6 @@ class Replicator:
         self._sequences.clear()
         self._syncing.without_peer()
         self.retry()
-
-    def _gather_write(self, peer: Stream, tree: int, node: int, offset: int, content: memoryview) -> None:
-        """In pieces, so that the peer carries out the first ones while the last ones are on their way. Those before the
-        last one go by the number before it: when that is acknowledged, nothing is said about them."""
-        size = len(content)
-        at = 0
-        while size - at > PIECE_BYTES:
-            piece = content[at : at + PIECE_BYTES]
-            peer.gather(HEADER.pack(PIECE_BYTES, _WRITE, tree, 0, self.seq, node, offset + at), piece)
-            at += PIECE_BYTES
-        self.seq += 1
-        peer.gather(HEADER.pack(size - at, _WRITE, tree, 0, self.seq, node, offset + at), content[at:])
 
     def _release(self) -> None:
         if self.mode is Mode.PAIRED:

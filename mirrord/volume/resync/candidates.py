@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 
 from mirrord.core.plan import Plan
 from mirrord.core.zones import CHUNK_BYTES, MOVED_AT, Index, ZoneSet, group_of, of_range, zone
@@ -73,7 +73,9 @@ class Candidates:
             yield from self._walk_below(self._again.pop(), index)
         for candidate in self._peers:
             self._add_peers(candidate)
-        self._send_hints()
+            yield GO_ON
+        self._peers.clear()
+        yield from self._send_hints()
 
     def take(self, record: Record) -> None:
         """The peer's answer. If it does not believe its journal, or counts from another moment, all is to be done."""
@@ -202,13 +204,15 @@ class Candidates:
             self._plan.visit(found.inode)
         elif found.is_file:
             self._names.places[found.inode] = folder, found.name
-            chunks = set(index.chunks(found.inode, status.size))
-            self._tally.plan(found.inode, min(status.size, len(chunks) * CHUNK_BYTES))
-            self._plan.compare(found.inode, chunks)
+            self._plan_file(found.inode, status.size, index.chunks(found.inode, status.size))
         if self._keep or not (found.is_folder or (found.is_file and status.nlink == 1)):
             # What a link or device is, and which names are one file's, only listings tell; and before a file is
             # compared there must be one that says how it is called there, if it is to be kept.
             self._plan.visit(folder)
+
+    def _plan_file(self, node: int, size: int, chunks: Collection[int] | None) -> None:
+        self._tally.plan(node, size if chunks is None else min(size, len(chunks) * CHUNK_BYTES))
+        self._plan.compare(node, chunks)
 
     def _meet_folder(self, found: Found) -> int:
         if found.folder == self._tree.root_inode:
@@ -229,8 +233,7 @@ class Candidates:
             if not stat.S_ISDIR(found.mode):
                 if stat.S_ISREG(found.mode):
                     self._names.places.setdefault(found.ino, (above, name))
-                    self._tally.plan(found.ino, min(found.size, len(candidate.chunks) * CHUNK_BYTES))
-                    self._plan.compare(found.ino, candidate.chunks)
+                    self._plan_file(found.ino, found.size, candidate.chunks)
                 return
             above = found.ino
         if candidate.folder:
@@ -250,8 +253,9 @@ class Candidates:
             os.close(fd)
         return found
 
-    def _send_hints(self) -> None:
+    def _send_hints(self) -> Iterator[bool]:
         notes = list(self._journal.notes(self._tree.number).paths.items())
         for start in range(0, len(notes), _NOTES_EACH):
             part = Notes(dict(notes[start : start + _NOTES_EACH]))
             self._put(Record(Kind.HINTS, self._tree.number, 0, payload=part.pack()))
+            yield GO_ON

@@ -9,16 +9,18 @@ another one has nothing there, and nothing was ever written that could have mark
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator
 
 from mirrord.core.zones import CHUNK_BITS, CHUNK_BYTES
 from mirrord.volume.link.records import Kind, Record
 from mirrord.volume.resync.digests import BLOCK_BYTES, PIECE_BYTES, digests, next_data
-from mirrord.volume.resync.records import HOLE, LENGTH, LOOK, unpack_blocks
+from mirrord.volume.resync.records import HOLE, LENGTH, LOOK, unpack_blocks, unpack_looked_at
 
-HOLE_BYTES = 1 << 24
-"""Of a hole in one question: the peer may have zeros there, and has to read them."""
+HOLE_BYTES = 1 << 22
+"""So much of a hole is one question among others. A larger one is one question as well, and waited for: the peer may
+have zeros there, which it has to read, so it says how far it has come."""
 
 
 class FileComparison:
@@ -43,7 +45,9 @@ class FileComparison:
         """How much each question is about that is not answered."""
         self._tree = tree
         self.fd = fd
-        self._chunks = chunks
+        self._chunks = None if chunks is None else sorted(chunks)
+        self._looked_to = 0
+        """How far the peer has come in the hole that it was asked about last."""
         self._buffer = buffer
         self._look = look
         self._piece_bytes = piece_bytes
@@ -76,17 +80,20 @@ class FileComparison:
         """Whether it has several names."""
         return os.fstat(self.fd).st_nlink > 1
 
-    def questions(self) -> Iterator[Record]:
-        """A record for each part; the reading is done when it is taken, and it must be put into the stream at once."""
+    def questions(self) -> Iterator[Record | None]:
+        """A record for each part; the reading is done when it is taken, and it must be put into the stream at once.
+        None: the next one depends on an answer."""
         flags, at = LOOK * self._look, 0
         while at < (size := os.fstat(self.fd).st_size):
             data = next_data(self.fd, at)
-            hole_end = min(size if data is None else data - data % BLOCK_BYTES, size, at + HOLE_BYTES)
+            hole_end = size if data is None else min(data - data % BLOCK_BYTES, size)
             if hole_end > at:
                 self._asked_bytes.append(hole_end - at)
                 length = LENGTH.pack(hole_end - at)
                 yield Record(Kind.DIGESTS, self._tree, self.node, at, flags | HOLE, length)
-                at = hole_end
+                while hole_end - at > HOLE_BYTES and self.unanswered:
+                    yield None
+                at = self._looked_to if hole_end - at > HOLE_BYTES else hole_end
             elif data is not None and self._is_marked(at):
                 end = min(at - at % self._piece_bytes + self._piece_bytes, self._data_end(data))
                 self._asked_bytes.append(end - at)
@@ -101,6 +108,9 @@ class FileComparison:
     def answered(self, record: Record) -> int:
         """The peer has compared; returns how many bytes were equal."""
         asked, wanted = self._asked_bytes.popleft(), 0
+        if record.flags & HOLE:
+            asked = unpack_looked_at(bytes(record.payload))
+            self._looked_to = record.offset + asked
         for number in unpack_blocks(bytes(record.payload)) if not self.lost else ():
             start = record.offset + number * BLOCK_BYTES
             if not self._look:
@@ -125,7 +135,7 @@ class FileComparison:
             self.wanted.append((start, end))
 
     def _is_marked(self, at: int) -> bool:
-        return self._chunks is None or at >> CHUNK_BITS in self._chunks
+        return self._chunks is None or self._next_chunk(at) == at >> CHUNK_BITS
 
     def _data_end(self, data: int) -> int:
         """Where the next hole behind this data begins, rounded up to whole blocks."""
@@ -134,7 +144,11 @@ class FileComparison:
 
     def _next_place(self, at: int, data: int) -> int:
         """From a place where nothing is marked: the next marked chunk or hole, whichever comes first."""
-        hole = self._data_end(data)
-        assert self._chunks is not None
-        marked = min((chunk for chunk in self._chunks if chunk > at >> CHUNK_BITS), default=None)
+        hole, marked = self._data_end(data), self._next_chunk(at)
         return hole if marked is None else min(hole, marked * CHUNK_BYTES)
+
+    def _next_chunk(self, at: int) -> int | None:
+        """The first marked one of those in which this place and what is behind it are."""
+        assert self._chunks is not None
+        number = bisect_left(self._chunks, at >> CHUNK_BITS)
+        return self._chunks[number] if number < len(self._chunks) else None

@@ -18,10 +18,11 @@ from mirrord.volume.files import syscalls
 from mirrord.volume.files.followed_tree import FollowedTree
 from mirrord.volume.journal.journal import Journal
 from mirrord.volume.journal.moved import Notes
-from mirrord.volume.link.records import STAYS, Kind, Record
+from mirrord.volume.link.records import STAYS, Kind, Made, Record
 from mirrord.volume.link.stream import CANNOT, said
 from mirrord.volume.resync import digests as content
 from mirrord.volume.resync import records as form
+from mirrord.volume.resync.content import HOLE_BYTES
 from mirrord.volume.resync.diverged import Keeper
 from mirrord.volume.resync.listing import describe, unpack_entries
 from mirrord.volume.resync.records import Candidate
@@ -32,7 +33,7 @@ from mirrord.volume.resync.walk import walk
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-PART_BYTES = 1 << 19
+PART_BYTES = 1 << 16
 _EXCHANGE = 2  # RENAME_EXCHANGE
 _PUNCH = 0x3  # FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
 
@@ -84,20 +85,26 @@ class ResyncFollower:
 
     def preparations(self) -> dict[int, Callable[[Record], None]]:
         """What is to be done before live changes of these kinds, as long as both sides are not equal."""
-        return {Kind.UNLINK: self._make_way, Kind.RMDIR: self._make_way, Kind.RENAME: self._make_way}
+        kinds = (Kind.MAKE, Kind.LINK, Kind.UNLINK, Kind.RMDIR, Kind.RENAME)
+        return dict.fromkeys(kinds, self._make_way)
 
     def _make_way(self, record: Record) -> None:
-        """A folder goes that is empty there: what is left in it here was removed before the peer could be told. Or a
-        file does that stays under another name there."""
-        if record.kind == Kind.RENAME and record.flags & _EXCHANGE:
-            return
-        folder, name = record.node, bytes(record.payload)
-        if record.kind == Kind.RENAME:
-            folder, name = record.offset, name.partition(b"\0")[2]
-        if record.flags & STAYS:
-            self._repairs[record.tree].stay(folder, name)
-        elif record.kind != Kind.UNLINK:
-            self._repairs[record.tree].empty(folder, name)
+        """A name comes that something has here that is to go. A folder goes that is empty there: what is left in it
+        here was removed before the peer could be told. Or a file does that stays under another name there."""
+        repair, payload = self._repairs[record.tree], bytes(record.payload)
+        match record.kind:
+            case Kind.MAKE if repair.is_clearing(record.node):
+                repair.expect(record.node, Made.unpack(payload).name)
+            case Kind.LINK:
+                repair.expect(record.offset, payload)
+            case Kind.RENAME if not record.flags & _EXCHANGE:
+                name = payload.partition(b"\0")[2]
+                repair.expect(record.offset, name)
+                (repair.stay if record.flags & STAYS else repair.empty)(record.offset, name)
+            case Kind.UNLINK if record.flags & STAYS:
+                repair.stay(record.node, payload)
+            case Kind.RMDIR:
+                repair.empty(record.node, payload)
 
     def close(self) -> None:
         """The link is over."""
@@ -105,6 +112,8 @@ class ResyncFollower:
             keeper.end()
         if self._beside is not None and not self._beside.cancel():
             wait([self._beside])
+        for repair in self._repairs:
+            repair.close()
         for staging in self._stagings:
             staging.close()
 
@@ -118,14 +127,17 @@ class ResyncFollower:
 
     def _take_listing(self, record: Record) -> None:
         repair = self._repairs[record.tree]
+        outcome = form.Outcome()
         if record.flags & form.FIRST:
             repair.begin(record.node)
-        whole, other = bool(record.flags & form.WHOLE), bool(record.flags & form.OTHER)
-        repair.entries(record.node, unpack_entries(record.payload), whole=whole, other=other)
+        if not record.flags & form.MORE:
+            whole, other = bool(record.flags & form.WHOLE), bool(record.flags & form.OTHER)
+            outcome = repair.entries(record.node, unpack_entries(record.payload), whole=whole, other=other)
         if record.flags & form.LAST:
-            outcome = repair.end(record.node)
-            self._say(Record(Kind.LISTED, record.tree, record.node, payload=outcome.pack()))
-            self._tell_kept()
+            repair.end(record.node)
+        more = repair.clear(record.node)
+        self._say(Record(Kind.LISTED, record.tree, record.node, 0, form.MORE * more, outcome.pack()))
+        self._tell_kept()
 
     def _take_attributes(self, record: Record) -> None:
         (wanted,) = unpack_entries(record.payload)
@@ -145,11 +157,11 @@ class ResyncFollower:
         fd = self._trees[record.tree].descriptor(record.node)
         look = bool(record.flags & form.LOOK)
         if record.flags & form.HOLE:
-            (length,) = form.LENGTH.unpack(record.payload)
-            blocks = self._differs_from_hole(record, fd, length, look=look)
+            payload = form.pack_looked_at(*self._differs_from_hole(record, fd, look=look))
         else:
-            blocks = self._differs(record, fd, look=look)
-        self._say(Record(Kind.COMPARED, record.tree, record.node, record.offset, 0, form.pack_blocks(blocks)))
+            payload = form.pack_blocks(self._differs(record, fd, look=look))
+        flags = record.flags & form.HOLE
+        self._say(Record(Kind.COMPARED, record.tree, record.node, record.offset, flags, payload))
 
     def _differs(self, record: Record, fd: int, *, look: bool) -> list[int]:
         """The blocks that the primary has to send. What is nothing but zeros there becomes a hole here at once."""
@@ -164,19 +176,24 @@ class ResyncFollower:
             _punch(fd, start + number * content.BLOCK_BYTES, content.BLOCK_BYTES)
         return [number for number in wrong if number not in holes]
 
-    def _differs_from_hole(self, record: Record, fd: int, length: int, *, look: bool) -> list[int]:
-        """What is not zero here within a hole of the primary's goes; if we only look, the first block says so."""
-        end = record.offset + length
+    def _differs_from_hole(self, record: Record, fd: int, *, look: bool) -> tuple[list[int], int]:
+        """What is not zero here within a hole of the primary's goes; if we only look, the first block says so. And how
+        much of the hole was looked at, which is no more than can be read at once."""
+        (length,) = form.LENGTH.unpack(record.payload)
+        end, read_bytes = record.offset + length, 0
         at = content.next_data(fd, record.offset)
         while at is not None and at < end:
+            if read_bytes >= HOLE_BYTES:
+                return [], at - at % content.BLOCK_BYTES - record.offset
             stop = min(at - at % content.BLOCK_BYTES + content.BLOCK_BYTES, end)
             if content.digests(fd, at, stop, self._buffer) != content.ZERO_DIGEST and os.fstat(fd).st_size > at:
                 if look:
-                    return [0]
+                    return [0], length
                 self._keep(record, fd)
                 _punch(fd, at, stop - at)
+            read_bytes += stop - at
             at = content.next_data(fd, stop)
-        return []
+        return [], length
 
     def _keep(self, record: Record, fd: int) -> None:
         """The file is about to be changed, and nobody changed it yet."""
@@ -234,13 +251,13 @@ class ResyncFollower:
         self._in_thread(lambda: self._walk(record.tree, index))
 
     def _walk(self, tree: int, index: Index) -> None:
-        part: list[bytes] = []
+        part = bytearray()
         for candidate in _candidates(self._trees[tree].root, index):
-            part.append(candidate.pack())
-            if sum(map(len, part)) > PART_BYTES:
-                self._send_later(Record(Kind.CANDIDATES, tree, 0, payload=b"".join(part)))
-                part = []
-        self._send_later(Record(Kind.CANDIDATES, tree, 0, flags=form.LAST, payload=b"".join(part)))
+            part += candidate.pack()
+            if len(part) > PART_BYTES:
+                self._send_later(Record(Kind.CANDIDATES, tree, 0, payload=bytes(part)))
+                part.clear()
+        self._send_later(Record(Kind.CANDIDATES, tree, 0, flags=form.LAST, payload=bytes(part)))
 
     def _finish(self, record: Record) -> None:
         self._in_thread(lambda: self._empty(record))
@@ -297,11 +314,11 @@ def _candidates(root_fd: int, index: Index) -> Iterator[Candidate]:
     for found in walk(root_fd, index.__contains__):
         if found is None:
             continue
-        chunks: tuple[int, ...] = ()
+        chunks: list[int] | None = []
         if found.is_file:
             try:
                 size = os.stat(b"/proc/self/fd/%d/%s" % (root_fd, found.path), follow_symlinks=False).st_size
             except OSError:
                 continue
-            chunks = tuple(index.chunks(found.inode, size))
-        yield Candidate(found.path, found.is_folder, chunks)
+            chunks = index.chunks(found.inode, size)
+        yield Candidate(found.path, found.is_folder, None if chunks is None else tuple(chunks))

@@ -7,19 +7,24 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from itertools import islice
 
 from mirrord.volume.files import syscalls
 from mirrord.volume.files.served_tree import ServedTree
-from mirrord.volume.files.tree import ROOT
+from mirrord.volume.files.tree import DIRECTORY, ROOT
 from mirrord.volume.link.records import Kind, Record
 from mirrord.volume.resync.listing import Entry, pack_entries, read_entry
 from mirrord.volume.resync.records import FIRST, LAST
 from mirrord.volume.resync.repair import path_in
 
 READ_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NOATIME
-PART_ENTRIES = 64
-"""Of one LISTING: about 1 ms at each end."""
+PART_ENTRIES = 32
+"""Of one LISTING: about 1 ms at each end, and several where the peer has to make all of them."""
+
+PART_BYTES = 1 << 19
+"""Of extended attributes in one LISTING: they alone could make it longer than any record may be."""
+
+Met = tuple[Entry, bytes]
+"""An entry of a listing, and its handle."""
 
 
 class Names:
@@ -85,6 +90,8 @@ class Names:
         known = self._tree.nodes.get(node)
         if node in self.places and (known is None or known.parent is None):
             folder = self.places[node][0]
+            if folder in self._tree.nodes and self._tree.nodes[folder].kind != DIRECTORY:
+                raise LookupError(f"the folder of node {node} is gone, and a file has its number")
             return [folder, *self._above_folder(folder)]
         return self._above_folder(node)
 
@@ -167,8 +174,7 @@ class Listing:
         """fd is this listing's to close. flags: LOOK, WHOLE, OTHER, if at all. moved: whether a thing may have come
         from elsewhere since both sides were equal."""
         self.folder = folder
-        self.met: list[tuple[Entry, bytes]] = []
-        """The entries that were listed, with their handles."""
+        self._met: list[Met] = []
         self._tree = tree
         self._fd = fd
         self._flags = flags
@@ -177,19 +183,30 @@ class Listing:
     def close(self) -> None:
         os.close(self._fd)
 
+    def take_met(self) -> list[Met]:
+        """What the last part was about, but for what has no content and no second name."""
+        met, self._met = self._met, []
+        return met
+
     def parts(self) -> Iterator[Record]:
         """The records, each of which reads as much of the folder as it takes; the folder's names must not change
         between the first and the last, or it is to begin anew."""
         flags = FIRST | self._flags
         with os.scandir(self._fd) as found:
-            names = list(islice(found, PART_ENTRIES))
+            names = (os.fsencode(each.name) for each in found)
+            following = next(names, None)
             while not flags & LAST:
-                following = list(islice(found, PART_ENTRIES))
-                if not following:
+                entries: list[Entry] = []
+                left_bytes = PART_BYTES
+                while following is not None and len(entries) < PART_ENTRIES and left_bytes > 0:
+                    if entry := self._entry(following):
+                        entries.append(entry)
+                        left_bytes -= sum(len(value) for _, value in entry.xattrs)
+                    following = next(names, None)
+                if following is None:
                     flags |= LAST
-                entries = [entry for each in names if (entry := self._entry(os.fsencode(each.name)))]
                 yield Record(Kind.LISTING, self._tree, self.folder, 0, flags, pack_entries(entries))
-                names, flags = following, flags & ~FIRST
+                flags &= ~FIRST
 
     def _entry(self, name: bytes) -> Entry | None:
         try:
@@ -197,7 +214,7 @@ class Listing:
             if self._moved(entry):
                 entry = replace(entry, moved=True)
             if entry.is_file or entry.is_folder or entry.is_linked:
-                self.met.append((entry, syscalls.handle_of(self._fd, name)))
+                self._met.append((entry, syscalls.handle_of(self._fd, name)))
         except FileNotFoundError:
             return None
         return entry

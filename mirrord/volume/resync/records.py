@@ -22,11 +22,16 @@ BASE = 32
 WHOLE = 64
 """LISTING: every file in it is going to be compared, in this resync or in another one if this is cut off."""
 
-LENGTH = struct.Struct("<Q")
 OTHER = 128
 """LISTING: the folder has its name at the peer by chance, maybe: so has everything in it."""
 
+MORE = 256
+"""LISTED: some names that are to go are there yet. LISTING: nothing but to go on with that."""
+
+LENGTH = struct.Struct("<Q")
+
 _CANDIDATE = struct.Struct("<BHI")
+_ALL = 0xFFFF_FFFF
 _MADE = struct.Struct("<III")
 
 
@@ -36,12 +41,14 @@ class Candidate:
 
     path: bytes
     folder: bool
-    chunks: tuple[int, ...] = ()
-    """Of a file: which 4 MiB of it."""
+    chunks: tuple[int, ...] | None = ()
+    """Of a file: which 4 MiB of it; None: all."""
 
     def pack(self) -> bytes:
-        head = _CANDIDATE.pack(self.folder, len(self.path), len(self.chunks))
-        return head + self.path + struct.pack(f"<{len(self.chunks)}Q", *self.chunks)
+        chunks = self.chunks or ()
+        count = _ALL if self.chunks is None else len(chunks)
+        head = _CANDIDATE.pack(self.folder, len(self.path), count)
+        return head + self.path + struct.pack(f"<{len(chunks)}Q", *chunks)
 
 
 def unpack_candidates(payload: bytes) -> Iterator[Candidate]:
@@ -50,13 +57,16 @@ def unpack_candidates(payload: bytes) -> Iterator[Candidate]:
         folder, path_bytes, count = _CANDIDATE.unpack_from(payload, at)
         at += _CANDIDATE.size
         path, at = payload[at : at + path_bytes], at + path_bytes
-        yield Candidate(path, bool(folder), struct.unpack_from(f"<{count}Q", payload, at))
-        at += 8 * count
+        if count == _ALL:
+            yield Candidate(path, bool(folder), None)
+        else:
+            yield Candidate(path, bool(folder), struct.unpack_from(f"<{count}Q", payload, at))
+            at += 8 * count
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a listing."""
+    """What came of a part of a listing."""
 
     new_folders: tuple[int, ...] = ()
     new_files: tuple[int, ...] = ()
@@ -93,6 +103,16 @@ def unpack_strings(content: bytes) -> Iterator[bytes]:
 def pack_blocks(numbers: Iterable[int]) -> bytes:
     """Which of a piece's at most 64 blocks."""
     return sum(1 << number for number in numbers).to_bytes(8, "little")
+
+
+def pack_looked_at(blocks: Iterable[int], length: int) -> bytes:
+    """The same of a hole, and how much of it the peer has looked at."""
+    return pack_blocks(blocks) + LENGTH.pack(length)
+
+
+def unpack_looked_at(payload: bytes) -> int:
+    length: int = LENGTH.unpack_from(payload, 8)[0]
+    return length
 
 
 def unpack_blocks(payload: bytes) -> list[int]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -24,6 +25,7 @@ from mirrord.volume.files.tree import ROOT
 from mirrord.volume.resync.diverged import Keeper
 from mirrord.volume.resync.listing import Entry, describe, read_entry
 from mirrord.volume.resync.records import Outcome
+from mirrord.volume.resync.rest import Rest
 from mirrord.volume.resync.shaping import make, make_name_right, make_path_right
 from mirrord.volume.resync.staging import NAME, Staging, remove
 
@@ -86,45 +88,73 @@ class Repair:
         self._marked = marked
         self._names: dict[int, set[bytes]] = {}
         """Folder whose listing has begun -> the names in it so far."""
-        self._found: dict[int, dict[int, _Found]] = {}
-        """The same, and what of the entries is more than was known."""
+        self._rests: dict[int, Rest] = {}
+        """Folder whose listing has ended -> what is left in it that was not listed."""
+
+    def close(self) -> None:
+        for rest in self._rests.values():
+            rest.close()
 
     def begin(self, folder: int) -> None:
         self._names[folder] = set()
-        self._found.setdefault(folder, {})
+        if folder in self._rests:
+            self._rests.pop(folder).close()
 
-    def entries(self, folder: int, entries: Iterable[Entry], *, whole: bool, other: bool) -> None:
+    def entries(self, folder: int, entries: Iterable[Entry], *, whole: bool, other: bool) -> Outcome:
         """A part of the listing; whole: content is compared anyway; other: the folder may be another one, so nothing
         in it is what it seems to be. Raises OSError."""
         fd = self._tree.descriptor(folder)
+        of: dict[_Found, dict[int, None]] = {which: {} for which in _Found}
         for entry in entries:
             self._names[folder].add(entry.name)
-            found = self._put_right(fd, entry, whole=whole, other=other)
-            if found is not _Found.SAME:
-                self._found[folder][entry.node] = found
+            of[self._put_right(fd, entry, whole=whole, other=other)][entry.node] = None
+        return Outcome(*(tuple(of[which]) for which in (_Found.NEW_FOLDER, _Found.NEW_FILE, _Found.CHANGED_FOLDER)))
 
-    def end(self, folder: int) -> Outcome:
-        """All that was in the listing is there; the rest goes."""
-        fd = self._tree.descriptor(folder)
+    def end(self, folder: int) -> None:
+        """All that was in the listing is there; the rest goes with `clear`."""
         names = self._names.pop(folder)
-        for name in map(os.fsencode, os.listdir(fd)):
-            if name not in names and not (folder == ROOT and name == NAME):
+        if folder == ROOT:
+            names.add(NAME)
+        self._rests[folder] = Rest(self._tree.open(folder), names)
+
+    def clear(self, folder: int) -> bool:
+        """Some of what was not listed goes; whether there may be more of it."""
+        rest = self._rests.get(folder)
+        if rest is None:
+            return False
+        fd = self._tree.descriptor(folder)
+        for name in rest.some():
+            with suppress(FileNotFoundError):
                 self._put_aside(fd, name)
-        found = self._found.pop(folder)
-        of = {which: tuple(node for node in found if found[node] is which) for which in _Found}
-        return Outcome(of[_Found.NEW_FOLDER], of[_Found.NEW_FILE], of[_Found.CHANGED_FOLDER])
+        if rest.ended:
+            self._rests.pop(folder).close()
+        return not rest.ended
+
+    def is_clearing(self, folder: int) -> bool:
+        return folder in self._rests
+
+    def expect(self, folder: int, name: bytes) -> None:
+        """A name is about to come into the folder, and what has it here, if it was not listed, has to go before."""
+        rest = self._rests.get(folder)
+        if rest is not None and name not in rest.listed:
+            rest.listed.add(name)
+            fd = self._tree.descriptor(folder)
+            with suppress(FileNotFoundError):
+                self._staging.take(fd, name, self._path(fd, name))
 
     def empty(self, folder: int, name: bytes) -> None:
-        """What is in the folder of this name, if it is one, leaves it: the primary's is empty, and about to go."""
+        """The folder of this name, if it is one, is empty at the primary and about to go: so does ours, with all that
+        is in it, and leaves an empty one."""
+        fd = self._tree.descriptor(folder)
         try:
-            fd = _open_path(self._tree.descriptor(folder), name)
+            inner = _open_path(fd, name)
         except (FileNotFoundError, NotADirectoryError):
             return
-        try:
-            for inner in map(os.fsencode, os.listdir(fd)):
-                self._put_aside(fd, inner)
-        finally:
-            os.close(fd)
+        is_empty = not any(os.scandir(inner))
+        os.close(inner)
+        if not is_empty:
+            self._staging.take(fd, name, self._path(fd, name))
+            os.mkdir(name, 0o700, dir_fd=fd)
 
     def stay(self, folder: int, name: bytes) -> None:
         """A thing is about to lose this name, and has others at the primary. Here it may have none yet."""

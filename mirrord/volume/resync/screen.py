@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from mirrord.core.plan import Plan
-from mirrord.core.zones import CHUNK_BITS, MOVED_AT
+from mirrord.core.zones import CHUNK_BITS, MOVED_AT, RANGE_ZONES_MAX
 from mirrord.volume.files import syscalls
 from mirrord.volume.files.served_tree import ServedTree
 from mirrord.volume.files.tree import DIRECTORY, FILE, ROOT, Node
@@ -47,6 +48,8 @@ class Screen:
         if self._can_be_sent(record):
             if record.kind == Kind.MAKE and self._tree.node(record.offset).kind == DIRECTORY:
                 self._plan.made(record.offset)
+            elif record.kind == Kind.RENAME:
+                self._visit_maybe_new(record)
             return True
         self._leave_to_the_plan(record)
         return False
@@ -76,6 +79,17 @@ class Screen:
         if known is None:
             return False
         return self._plan.names_are_sent(folder, _above(known), bound=folder == ROOT or folder in self._tree.bound)
+
+    def _visit_maybe_new(self, record: Record) -> None:
+        """What was moved out of a folder whose listing is not answered may be a new folder at the peer."""
+        old, _, new = bytes(record.payload).partition(b"\0")
+        for source, folder, name in ((record.node, record.offset, new), (record.offset, record.node, old)):
+            if source != folder and not self._plan.is_settled((source,)):
+                with suppress(FileNotFoundError):  # nothing came back, unless they were exchanged
+                    found = syscalls.statx(self._tree.descriptor(folder), name)
+                    if stat.S_ISDIR(found.mode):
+                        self._names.meet(found.ino, syscalls.handle_of(self._tree.descriptor(folder), name))
+                        self._plan.visit(found.ino)
 
     def _leave_to_the_plan(self, record: Record) -> None:
         match record.kind:
@@ -151,11 +165,12 @@ class Screen:
         if known is None or self._tree.is_orphan(node):
             return
         if known.kind == FILE:
-            last = offset + max(length, 1) - 1 >> CHUNK_BITS
+            first, last = offset >> CHUNK_BITS, offset + max(length, 1) - 1 >> CHUNK_BITS
+            few = last - first < RANGE_ZONES_MAX
             self._meet(known)
             self.changed.add(node)
             self._left(node, offset, length)
-            self._plan.compare(node, range(offset >> CHUNK_BITS, last + 1) if length else ())
+            self._plan.compare(node, (range(first, last + 1) if length else ()) if few else None)
         elif known.kind == DIRECTORY:
             self._visit(node)
         else:  # a link or device has no record but its entry, and of several names this one may be about to go

@@ -20,9 +20,9 @@ from mirrord.volume.link.records import Kind, Record
 from mirrord.volume.resync.candidates import GO_ON, WAIT, Candidates, Put
 from mirrord.volume.resync.content import FileComparison
 from mirrord.volume.resync.digests import BLOCK_BYTES
-from mirrord.volume.resync.listing import describe, pack_entries
-from mirrord.volume.resync.names import READ_FOLDER, Listing, Names
-from mirrord.volume.resync.records import LAST, OTHER, WHOLE, Outcome
+from mirrord.volume.resync.listing import Entry, describe, pack_entries
+from mirrord.volume.resync.names import READ_FOLDER, Listing, Met, Names
+from mirrord.volume.resync.records import LAST, MORE, OTHER, WHOLE, Outcome
 from mirrord.volume.resync.screen import Screen
 from mirrord.volume.resync.tally import Tally
 
@@ -47,8 +47,8 @@ class Pass:
             tree, journal, self._plan, self._names, self.tally, put, everything=everything, keep=keep
         )
         self.screen = Screen(tree, self._plan, self._names, self._candidates.leave, self._candidates.walk_again)
-        self._listings: dict[int, deque[Listing]] = {}
-        """Folder -> those that are not answered, in their order."""
+        self._parts: deque[tuple[int, dict[int, Met]]] = deque()
+        """Of listings, that are not answered, in their order: folder, and what was listed, by its id."""
         self._files: dict[int, FileComparison] = {}
         self._all_names_visited: set[bytes] = set()
         self._folders: set[int] = set()
@@ -118,19 +118,19 @@ class Pass:
         while self._files or not self._plan.ended:
             if self._questions >= WINDOW:
                 yield WAIT
-            elif self.everything and self._plan.files_left and (step := self._next_file()):
-                yield from step
-            elif (folder := self._plan.next_folder(self._can_be_reached)) is not None:
+            elif self.everything and (found := self._plan.next_file(self._blocked_by)):
+                yield from self._compare(*found)
+            elif (folder := self._plan.next_folder(self._blocked_by)) is not None:
                 yield from self._visit(folder)
-            elif step := self._next_file():
-                yield from step
+            elif found := self._plan.next_file(self._blocked_by):
+                yield from self._compare(*found)
             else:
-                yield WAIT
+                yield GO_ON if self._plan.has_untried() else WAIT
             yield from self._send_wanted()
 
     @property
     def _questions(self) -> int:
-        return len(self._listings) + sum(comparison.unanswered for comparison in self._files.values())
+        return len(self._parts) + sum(comparison.unanswered for comparison in self._files.values())
 
     def _visit(self, folder: int) -> Iterator[bool]:
         """Put the folder's listing into the stream; if its names change while that takes several steps, once more."""
@@ -143,61 +143,49 @@ class Pass:
                 return
             self.screen.disturbed.discard(folder)
             flags = WHOLE * self.everything | OTHER * self._plan.is_other(folder)
+            flags = WHOLE * self.everything | OTHER * self._plan.is_other(folder)
             listing = Listing(self.tree.number, folder, fd, flags, self._candidates.has_moved)
-            for record in listing.parts():
-                if not self._is_known(folder):
-                    break
-                self._put(record)
-                if record.flags & LAST:
-                    self._listed(folder, listing)
-                elif attempt < REBUILDS_MAX:
-                    yield GO_ON
-                    if folder in self.screen.disturbed:
-                        break
-            listing.close()
+            try:
+                for record in listing.parts():
+                    if not self._is_known(folder):
+                        self._plan.postpone(folder)
+                        return
+                    self._ask(record, listing.take_met())
+                    if record.flags & LAST:
+                        self._plan.listed(folder)
+                        self._folders.add(folder)
+                    elif attempt < REBUILDS_MAX:
+                        yield from self._wait_for_room()
+                        if folder in self.screen.disturbed:
+                            break
+            finally:
+                listing.close()
             if folder not in self.screen.disturbed:
                 return
 
-    def _listed(self, folder: int, listing: Listing) -> None:
-        self._plan.listed(folder)
-        self._folders.add(folder)
-        self._listings.setdefault(folder, deque()).append(listing)
-        for entry, handle in listing.met:
-            if entry.node in self._names.handles:  # of what had this number before, maybe
-                self._names.meet(entry.node, handle)
-        if self.everything:
-            self._plan_contents(listing)
-        else:
-            self._plan_marked(listing)
+    def _wait_for_room(self) -> Iterator[bool]:
+        yield GO_ON
+        while self._questions >= WINDOW:
+            yield WAIT
 
-    def _plan_contents(self, listing: Listing) -> None:
-        for entry, handle in listing.met:
-            self._names.meet(entry.node, handle)
-            if entry.is_folder:
-                self._plan.visit(entry.node)
-            elif entry.size:
-                self._names.places.setdefault(entry.node, (listing.folder, entry.name))
-                self.tally.plan(entry.node, entry.size)
-                self._plan.compare(entry.node)
-
-    def _plan_marked(self, listing: Listing) -> None:
-        """What was made, moved or linked may be another file than the one that has its name at the peer."""
-        for entry, handle in listing.met:
-            if entry.is_linked and entry.moved:
-                self._visit_all_names(entry.node, handle)
-            if entry.is_file and entry.size and self._candidates.is_marked(entry.node):
+    def _ask(self, record: Record, met: list[Met]) -> None:
+        """Put a part of a listing into the stream."""
+        self._put(record)
+        self._plan.asked(record.node)
+        self._parts.append((record.node, {entry.node: (entry, handle) for entry, handle in met}))
+        for entry, handle in met:
+            if self.everything or entry.node in self._names.handles:  # of what had this number before, maybe
                 self._names.meet(entry.node, handle)
-                self._names.places.setdefault(entry.node, (listing.folder, entry.name))
-                self.tally.plan(entry.node, entry.size)
-                self._plan.compare(entry.node)
 
     def _take_listed(self, record: Record) -> None:
+        folder, met = self._parts.popleft()
+        if record.flags & MORE and self._is_known(folder):
+            self._ask(Record(Kind.LISTING, self.tree.number, folder, flags=MORE), [])
+        elif record.flags & MORE:
+            self._plan.visit(folder)
         outcome = Outcome.unpack(bytes(record.payload))
-        waiting = self._listings[record.node]
-        listing = waiting.popleft()
-        if not waiting:
-            del self._listings[record.node]
-        met = {entry.node: (entry, handle) for entry, handle in listing.met}
+        for entry, handle in met.values():
+            self._plan_content(folder, entry, handle)
         for node in (*outcome.new_folders, *outcome.new_files, *outcome.changed_folders):
             entry, handle = met[node]
             if self._names.handles.setdefault(node, handle) != handle:
@@ -205,12 +193,25 @@ class Pass:
             if entry.is_linked and not self.everything:
                 self._visit_all_names(node, handle)
             if entry.is_file:
-                self._names.places.setdefault(node, (record.node, entry.name))
+                self._names.places.setdefault(node, (folder, entry.name))
                 self.tally.plan(node, entry.size)
         self._candidates.found_empty(
             [met[node][0] for node in (*outcome.new_folders, *outcome.new_files)],
-            lambda: self._plan.answered(record.node, outcome.new_folders, outcome.new_files, outcome.changed_folders),
+            lambda: self._plan.answered(folder, outcome.new_folders, outcome.new_files, outcome.changed_folders),
         )
+
+    def _plan_content(self, folder: int, entry: Entry, handle: bytes) -> None:
+        """What was made, moved or linked may be another file than the one that has its name at the peer."""
+        if entry.is_linked and entry.moved and not self.everything:
+            self._visit_all_names(entry.node, handle)
+        if self.everything and entry.is_folder:
+            self._plan.visit(entry.node)
+        elif entry.is_file and entry.size and (self.everything or self._candidates.is_marked(entry.node)):
+            if self._names.handles.setdefault(entry.node, handle) != handle:
+                return  # there is something newer of this number by now
+            self._names.places.setdefault(entry.node, (folder, entry.name))
+            self.tally.plan(entry.node, entry.size)
+            self._plan.compare(entry.node)
 
     def _visit_all_names(self, node: int, handle: bytes) -> None:
         if handle not in self._all_names_visited:
@@ -218,26 +219,17 @@ class Pass:
 
     # -- content -------------------------------------------------------------------------------------------------------
 
-    def _next_file(self) -> Iterator[bool] | None:
-        """The steps for the next file that can be compared now; None: there is none."""
-        for _ in range(self._plan.files_left):
-            found = self._plan.next_file()
-            assert found is not None
-            node, chunks = found
-            if node in self._files or not self._can_be_reached(node):
-                self._plan.compare(node, chunks)
-                continue
-            return self._compare(node, chunks)
-        return None
-
-    def _can_be_reached(self, node: int) -> bool:
-        """Whether the peer has the way to it. What is gone is dealt with when it is tried."""
+    def _blocked_by(self, node: int) -> int | None:
+        """The folder without which the peer has no way to it, or a file itself that is being compared. What is gone is
+        dealt with when it is tried."""
+        if node in self._files:
+            return node
         if node in self.tree.bound or self.tree.is_orphan(node):
-            return True
+            return None
         try:
-            return self._plan.is_settled(self._names.above(node))
+            return self._plan.first_unsettled(self._names.above(node))
         except (OSError, LookupError):
-            return True
+            return None
 
     def _compare(self, node: int, chunks: set[int] | None) -> Iterator[bool]:
         try:
@@ -264,14 +256,19 @@ class Pass:
             self.screen.changed.discard(node)
             self._put_attributes(node, fd)
         for record in comparison.questions():
-            if not comparison.exists or not self._is_known(node):
+            if record is None:
+                yield WAIT
+            elif not comparison.exists or not self._is_known(node):
                 comparison.give_up(asked=False)
                 break
-            self._put(record)
+            else:
+                self._put(record)
+                yield GO_ON
             while self._questions >= WINDOW:
                 yield WAIT
                 yield from self._send_wanted()
-            yield GO_ON
+            if comparison.lost:
+                break  # given up meanwhile, and closed maybe
         comparison.asked_all = True
         self._conclude(comparison)
 
@@ -309,6 +306,7 @@ class Pass:
             return
         node = comparison.node
         del self._files[node]
+        self._plan.free(node)
         exists, linked, again = comparison.exists, comparison.linked, comparison.lost
         if exists and comparison.repaired and not again:
             again = not self._is_known(node)

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from mirrord.volume.files import syscalls
 
+_ENTRIES_EACH = 32
+
 _READ = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NOATIME
 
 
@@ -30,7 +32,8 @@ class Found(NamedTuple):
 
 
 def walk(root_fd: int, wanted: Callable[[int], bool]) -> Iterator[Found | None]:
-    """Every thing whose inode number is wanted; None after each folder, so that the caller can do something else.
+    """Every thing whose inode number is wanted; None after each folder and after some entries of a large one, so that
+    the caller can do something else.
 
     Folders are entered by handle, so a folder that is renamed meanwhile is still walked. One that is moved behind the
     walk's back to a place that it has passed is found if `wanted` was so before: whoever moves it has to tell.
@@ -46,7 +49,7 @@ def walk(root_fd: int, wanted: Callable[[int], bool]) -> Iterator[Found | None]:
         except OSError:
             continue  # it is no more
         try:
-            for entry in os.scandir(fd):
+            for number, entry in enumerate(os.scandir(fd), 1):
                 name = os.fsencode(entry.name)
                 place = path + b"/" + name if path else name
                 is_folder, is_file = entry.is_dir(follow_symlinks=False), entry.is_file(follow_symlinks=False)
@@ -55,6 +58,8 @@ def walk(root_fd: int, wanted: Callable[[int], bool]) -> Iterator[Found | None]:
                 if is_folder:
                     with suppress(FileNotFoundError):
                         waiting.append((syscalls.handle_of(fd, name), entry.inode(), place))
+                if number % _ENTRIES_EACH == 0:
+                    yield None
         finally:
             os.close(fd)
         yield None

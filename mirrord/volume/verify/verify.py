@@ -1,7 +1,7 @@
 """Comparing a pair in sync while it runs, at the primary: all trees, and nothing is repaired.
 
-Live changes go on, and pass through the same stream as the questions. What is moved from where nobody has looked yet to
-where the walk has been already may be missed: both nodes have just been seen to move it.
+Live changes go on, and pass through the same stream as the questions. Whatever was there when it began, and still is
+when it ends, is compared at some moment in between, wherever it is moved meanwhile.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from mirrord.volume.files.served_tree import ServedTree
 from mirrord.volume.link.records import HEADER, Kind, Record
 from mirrord.volume.link.stream import CANNOT, said
 from mirrord.volume.resync.resync import Outlet
+from mirrord.volume.verify.moves import MOVES
 from mirrord.volume.verify.walk import Walk
 
 TURN_NS = 100_000
@@ -78,6 +79,12 @@ class Verification:
         self._outlet.flush()
         return more and self._steps is not None
 
+    def sees(self, record: Record) -> bool:
+        """A live change; it is sent in any case."""
+        if record.kind in MOVES:
+            self._walks[record.tree].sees(record)
+        return True
+
     def handlers(self) -> dict[int, Callable[[Record], None]]:
         """For the peer's answers, by kind of record."""
         return dict.fromkeys((Kind.LOOKED, Kind.COMPARED), self._take)
@@ -89,7 +96,7 @@ class Verification:
             total_bytes=max(done_bytes, sum(walk.total_bytes for walk in self._walks)),
             sent_bytes=self._sent_bytes,
             done_files=sum(walk.done_files for walk in self._walks),
-            total_files=sum(walk.total_files for walk in self._walks),
+            total_files=sum(max(walk.done_files, walk.total_files) for walk in self._walks),
         )
 
     def end(self, why: str) -> None:

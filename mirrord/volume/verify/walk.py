@@ -2,6 +2,7 @@
 
     names     every folder is listed to the peer, part by part, and the peer says what is not so there
     content   the files of each part are compared by digests as soon as the peer has said that it has them
+    missed    what was moved from where the walk had not been yet to where it had been: the same for each of these
     again     every name that differed is looked at once more, by itself
 
 A question says how things are when it is put into the stream, and the peer answers when it gets there: so the answer is
@@ -29,10 +30,11 @@ from mirrord.volume.resync.candidates import GO_ON, WAIT, Put
 from mirrord.volume.resync.content import FileComparison
 from mirrord.volume.resync.digests import BLOCK_BYTES, DIGEST_BYTES
 from mirrord.volume.resync.listing import Entry, describe, pack_entries, read_entry
-from mirrord.volume.resync.names import PART_ENTRIES, READ_FOLDER, Listing, Names
+from mirrord.volume.resync.names import PART_ENTRIES, READ_FOLDER, Listing, Met, Names
 from mirrord.volume.resync.records import HOLE, LAST, LENGTH
 from mirrord.volume.resync.repair import path_in
 from mirrord.volume.resync.walk import walk
+from mirrord.volume.verify.moves import Missed, Moves
 from mirrord.volume.verify.records import CONTENT, Difference, absent, unpack_differences
 
 PIECE_BYTES = 1 << 18
@@ -77,22 +79,35 @@ class Walk:
         """Files of several names that the peer has, and knows by one of them until the end."""
         self._again: dict[int, tuple[bytes, set[bytes]]] = {}
         """Folder -> its handle, and the names in it to look at once more."""
+        self._moves = Moves(tree)
 
     def steps(self) -> Iterator[bool]:
         """All there is to do, in small steps: whether to go on at once, or only after an answer."""
         yield from self._count()
-        while self._stack:
-            folder, compared = self._stack.pop()
-            if compared:
-                self._names.dismiss(folder)
-            else:
-                self._stack.append((folder, True))
-                yield from self._enter(folder)
+        yield from self._walk()
+        while (missed := self._moves.take_missed()) is not None:
+            yield from self._compare_missed(missed)
+            yield from self._walk()
         while self._files:
             yield WAIT
         yield from self._look_again()
         for node in self._linked:
             self._names.dismiss(node)
+
+    def _walk(self) -> Iterator[bool]:
+        while self._stack:
+            folder, compared = self._stack.pop()
+            if compared:
+                self._names.dismiss(folder)
+            elif not self._moves.has_entered(folder):
+                self._stack.append((folder, True))
+                self._moves.enter(folder)
+                yield from self._enter(folder)
+                self._moves.leave(folder)
+
+    def sees(self, record: Record) -> None:
+        """A live change that is sent; it was carried out here already, unless it is a WRITE."""
+        self._moves.sees(record)
 
     def take(self, record: Record) -> None:
         """An answer of the peer."""
@@ -135,16 +150,37 @@ class Walk:
             for record in self._parts(listing):
                 if not self._knows(folder):
                     return
-                yield from self._ask(record)
-                met, listing.met = listing.met, []
-                self._suspect(folder, self._answer)
-                for entry, handle in met:
-                    if not (entry.is_file or entry.is_folder):
-                        continue  # a pipe is not to be opened
-                    if entry.name not in self._answer or self._answer[entry.name].same_object:
-                        yield from self._compare(folder, entry, handle)
+                yield from self._look(folder, record, listing.take_met())
         finally:
             listing.close()
+
+    def _compare_missed(self, missed: Missed) -> Iterator[bool]:
+        """If it is where it was moved to, or was moved on from there, which has been told."""
+        folder, name = missed.folder, missed.name
+        self._names.meet(folder, missed.folder_handle)
+        try:
+            self._names.introduce(folder)
+            fd = self._names.open(folder, READ_FOLDER)
+        except (OSError, LookupError):
+            return
+        try:
+            entry, handle = read_entry(fd, name), syscalls.handle_of(fd, name)
+        except FileNotFoundError:
+            return
+        finally:
+            os.close(fd)
+        record = Record(Kind.LOOK, self._tree.number, folder, payload=pack_entries([entry]))
+        yield from self._look(folder, record, [(entry, handle)])
+
+    def _look(self, folder: int, record: Record, met: Iterable[Met]) -> Iterator[bool]:
+        """Ask whether the names are so there, and compare what is."""
+        yield from self._ask(record)
+        self._suspect(folder, self._answer)
+        for entry, handle in met:
+            if not (entry.is_file or entry.is_folder):
+                continue  # a pipe is not to be opened
+            if entry.name not in self._answer or self._answer[entry.name].same_object:
+                yield from self._compare(folder, entry, handle)
 
     def _parts(self, listing: Listing) -> Iterator[Record]:
         if listing.folder == ROOT:
@@ -190,6 +226,9 @@ class Walk:
         comparison = FileComparison(self._tree.number, node, fd, None, self._buffer, look=True, piece_bytes=PIECE_BYTES)
         self._files[node] = comparison, place
         for record in comparison.questions():
+            if record is None:
+                yield WAIT
+                continue
             if not comparison.exists or not self._knows(node):
                 comparison.give_up(asked=False)
                 break
