@@ -190,7 +190,9 @@ def _ago(ms: float | None) -> str:
 def _troubles(answer: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """What somebody has to look at, each with a word before it."""
     if answer["reason"]:
-        yield f"{answer['readiness']}: ", answer["reason"]
+        yield f"{'trouble' if answer['readiness'] == 'ready' else answer['readiness']}: ", answer["reason"]
+    if answer["no_link"] and answer["no_link"] not in answer["reason"]:
+        yield "not linked: ", answer["no_link"]
     if answer["figures"]["held"]:
         yield "held: ", f"{answer['figures']['held']} changes wait for the peer"
     if answer["vip_trouble"]:

@@ -1,6 +1,6 @@
 """A mirror's heartbeats as bytes: what the envelope (farmd.kit.wire) carries.
 
-    layout                  u8, raised whenever an older program could misread a newer one's heartbeat
+    layouts of the sender   u8 oldest, u8 newest: those that it reads; this is of the newest
     echo for the receiver   as in a farm's
     clock of the sender     i64, nanoseconds since 1970
     word of the sender      u8 role, u16 flags, u64 fingerprint, u16 protocol, u64 handed, generation it follows,
@@ -22,9 +22,13 @@ from mirrord.core.events import Heartbeat
 from mirrord.core.generations import NONE, Condition, Generation, State
 from mirrord.core.standing import Role, Word
 
-LAYOUT = 1
+LAYOUTS = (1, 1)
+"""The oldest and the newest layout that this program reads, the newest of which it writes. A field that is added comes
+last and raises the newest: who does not know it ignores it, and who misses it reads a heartbeat that is older than the
+field. The oldest is raised as soon as no version before it needs to be understood. Two that have no layout in common
+refuse each other."""
 
-_LAYOUT = struct.Struct(">B")
+_LAYOUTS = struct.Struct(">BB")
 _CLOCK = struct.Struct(">q")
 _WORD = struct.Struct(">BHQHQ")
 _CONDITION = struct.Struct(">B")
@@ -34,12 +38,14 @@ _ROLES = (Role.STOP, Role.WAIT, Role.SECOND, Role.PRIM, Role.ALONE)
 _CONDITIONS = (Condition.BLANK, Condition.INSYNC, Condition.ALONE, Condition.OUTDATED)
 """Their positions travel on the wire."""
 
-_STORING, _SERVES, _ABLE, _ASKS, _FOLLOWS, _HANDED, _SWAP, _EMPTY, _SERVED, _YIELDS = (1 << bit for bit in range(10))
+_STORING, _SERVES, _ABLE, _ASKS, _FOLLOWS, _HANDED, _SWAP, _EMPTY, _SERVED, _YIELDS, _READY = (
+    1 << bit for bit in range(11)
+)
 
 
 def pack(echo: Echo | None, word: bytes, clock_ns: int) -> bytes:
     """A heartbeat's payload. `word` is what `pack_word` made, `clock_ns` the Unix time."""
-    return _LAYOUT.pack(LAYOUT) + pack_echo(echo) + _CLOCK.pack(clock_ns) + word
+    return _LAYOUTS.pack(*LAYOUTS) + pack_echo(echo) + _CLOCK.pack(clock_ns) + word
 
 
 def pack_word(word: Word) -> bytes:
@@ -55,6 +61,7 @@ def pack_word(word: Word) -> bytes:
         | _EMPTY * word.empty
         | _SERVED * word.state.served
         | _YIELDS * word.yields
+        | _READY * word.ready
     )
     state = word.state
     return b"".join(
@@ -72,19 +79,24 @@ def pack_word(word: Word) -> bytes:
 def unpack(frame: Frame) -> tuple[Heartbeat, int]:
     """What is in an authentic frame, and the sender's clock.
 
-    Raises OtherVersion if it has another layout, Malformed if the sender wrote nonsense.
+    Raises OtherVersion if there is no layout that both know, Malformed if the sender wrote nonsense.
     """
     reader = Reader(frame.payload)
     try:
-        (layout,) = reader.take(_LAYOUT)
-        if layout != LAYOUT:
-            raise OtherVersion(f"the heartbeat has layout {layout} and this program reads {LAYOUT}")
+        _check(*reader.take(_LAYOUTS))
         echo = read_echo(reader)
         (clock_ns,) = reader.take(_CLOCK)
         word = _read_word(reader)
     except (struct.error, IndexError, ValueError) as error:
         raise Malformed(f"node {frame.sender} sent a heartbeat that makes no sense ({error})") from None
     return Heartbeat(frame.sender, frame.incarnation, frame.seq, echo, word), clock_ns
+
+
+def _check(oldest: int, newest: int) -> None:
+    if newest < LAYOUTS[0] or oldest > LAYOUTS[1]:
+        raise OtherVersion(
+            f"the peer reads heartbeats of layouts {oldest} to {newest} and this program {LAYOUTS[0]} to {LAYOUTS[1]}"
+        )
 
 
 def _read_word(reader: Reader) -> Word:
@@ -103,6 +115,7 @@ def _read_word(reader: Reader) -> Word:
         storing=bool(flags & _STORING),
         yields=bool(flags & _YIELDS),
         serves=bool(flags & _SERVES),
+        ready=bool(flags & _READY),
         able=bool(flags & _ABLE),
         asks=bool(flags & _ASKS),
         follows=follows if flags & _FOLLOWS else None,

@@ -56,6 +56,7 @@ from mirrord.core.generations import State
 from mirrord.core.role import Core
 from mirrord.heartbeats import Heartbeats
 from mirrord.identity import NS
+from mirrord.linking import Linking
 from mirrord.refusals import Refusals
 from mirrord.seen import Seen
 from mirrord.store import Store
@@ -104,7 +105,8 @@ class Daemon:
         self.watching = Watching(partial(status.snapshot, self), partial(status.seen, self), config.timing.lease_s)
         self.witness = Witness(config.mirror.witness) if config.mirror.witness else None
         self._witness_asked_ns = 0
-        self._refusals = Refusals()
+        self.refusals = Refusals()
+        self.linking = Linking()
         self._window_is_open = True
         self._quitting = False
         self._pending: deque[Event] = deque()
@@ -170,12 +172,15 @@ class Daemon:
 
     def _take_report(self, report: orders.Report) -> None:
         self.seen.take(report)
+        if sentence := self.linking.take(report):
+            self.remark(sentence)
         self.step(Reported(report))
         if isinstance(report, orders.InSync) and (kept := self.seen.kept_there()) is not None:
             self.remark(f"{self.core.peer_name} keeps files that only it had in {kept.folder}: {kept.files}")
 
     def _lose_volume(self, why: str) -> None:
         self.seen.lose()
+        self.linking.lose()
         self.step(VolumeLost(why))
 
     def _tick(self) -> None:
@@ -186,7 +191,7 @@ class Daemon:
         if time.monotonic_ns() - self._witness_asked_ns >= WITNESS_INTERVAL_NS:
             self._ask_witness()
         heard = bool(self.core.evidence.live(time.monotonic_ns()))
-        for sentence in self._refusals.new(self.heartbeats.refused, heard=heard):
+        for sentence in self.refusals.new(self.heartbeats.refused, heard=heard):
             self.remark(sentence)
         notify.watchdog()
         self._schedule()
@@ -259,6 +264,7 @@ class Daemon:
                 self.address.down()
             case Command(order):
                 self.seen.order(order)
+                self.linking.order(order)
                 self.volume.order(order)
             case ReplaceVolume(reason):
                 self.volume.replace(reason)
@@ -293,6 +299,5 @@ class Daemon:
         if error is None:
             self.step(Stored())
             return
-        self.remark(f"the state cannot be written: {error.strerror}")
         self._saving_again = asyncio.get_running_loop().call_later(STORE_AGAIN_S, self._save, state)
-        self.step(StoreRefused())
+        self.step(StoreRefused(str(error.strerror or error), self._store.in_doubt))

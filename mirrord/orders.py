@@ -158,6 +158,14 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
+class NoLink:
+    """Why the peer, which was looked for or expected for some time, is not at the other end; one plain sentence. Until
+    Linked. What a stranger says does not come here."""
+
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class Linked:
     """The peer is at the other end of the stream, and has proved to be the peer."""
 
@@ -212,13 +220,13 @@ class LocalFault:
     sentence: str
 
 
-Report = Alive | Opened | Refused | Done | Linked | Unlinked | InSync | Progress | Kept | Verified | LocalFault
+Report = Alive | Opened | Refused | Done | NoLink | Linked | Unlinked | InSync | Progress | Kept | Verified | LocalFault
 
 _KINDS: dict[str, type[Order | Report]] = {
     kind.__name__: kind
     for kind in (
         Open, Cover, Serve, Withdraw, Lead, Follow, Cut, GoAlone, Hold, Verify, Rate, Quit,
-        Alive, Opened, Refused, Done, Linked, Unlinked, InSync, Progress, Kept, Verified, LocalFault,
+        Alive, Opened, Refused, Done, NoLink, Linked, Unlinked, InSync, Progress, Kept, Verified, LocalFault,
     )
 }  # fmt: skip
 

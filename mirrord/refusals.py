@@ -17,16 +17,20 @@ class Refusals:
     """What has been told since the peer was heard last."""
 
     def __init__(self) -> None:
+        self.trouble = ""
+        """What was told last, and is still so."""
         self._told: set[str] = set()
         self._before: dict[str, int] = {}
 
     def new(self, refused: Mapping[str, int], *, heard: bool) -> Iterator[str]:
         """Sentences for what is counted now and was not when the peer was heard last."""
         if heard:
+            self.trouble = ""
             self._told.clear()
             self._before = dict(refused)
             return
         for fault, sentence in TELLING.items():
             if fault not in self._told and refused.get(fault, 0) > self._before.get(fault, 0):
                 self._told.add(fault)
+                self.trouble = sentence
                 yield sentence

@@ -38,6 +38,7 @@ def snapshot(daemon: Daemon) -> dict[str, Any]:
         "condition": str(core.state.condition),
         "in_sync": core.in_sync,
         "linked": core.linked,
+        "no_link": no_link(daemon),
         "ack": mirror.ack,
         "prefer": mirror.prefer or None,
         "progress": daemon.seen.progress(),
@@ -63,6 +64,11 @@ def snapshot(daemon: Daemon) -> dict[str, Any]:
     }
 
 
+def no_link(daemon: Daemon) -> str:
+    """Why the two are not linked although they should be, in a sentence; empty if there is nothing to say."""
+    return "" if daemon.core.linked else daemon.core.mismatched or daemon.linking.trouble or daemon.refusals.trouble
+
+
 def _peer(daemon: Daemon, now_ns: int) -> dict[str, Any]:
     """What the peer says and how it is heard; of one that is silent nothing is known."""
     node = daemon.config.peer_of(daemon.node)
@@ -74,6 +80,7 @@ def _peer(daemon: Daemon, now_ns: int) -> dict[str, Any]:
         "name": node.name,
         "heard": word is not None,
         "role": None if word is None else str(word.role),
+        "ready": word is not None and word.ready,
         "condition": None if word is None else str(word.state.condition),
         "generation": None if word is None or word.state.generation == NONE else str(word.state.generation),
         "round_trip_ms": None if peer.round_trip_ns is None or word is None else peer.round_trip_ns / MS,
@@ -108,6 +115,7 @@ def seen(daemon: Daemon) -> object:
         core.state,
         core.in_sync,
         core.linked,
+        no_link(daemon),
         core.lease_until_ns > now_ns,
         word,
         daemon.seen.verified,

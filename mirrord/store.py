@@ -45,6 +45,8 @@ class Store:
         self.folder = folder
         self._path = folder / "state.json"
         self._spare = folder / "state.spare"
+        self.in_doubt = False
+        """The last `save` has failed, and yet a crash may leave what it was to save."""
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store")  # a disk may take its time, the loop may not
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -67,13 +69,16 @@ class Store:
             ) from None
 
     def save(self, state: State) -> None:
-        """Returns when it is durable. OSError if it cannot be written; then either this state is there or the last."""
+        """Returns when it is durable. OSError if it cannot be written; then the last state is there, or either of the
+        two if that is `in_doubt`."""
         # Of an exchange that failed half-way: what is overwritten must not count on the disk.
         syscalls.sync_folder(self.folder)
         _write(self._spare, _encoded(state))
         spare, path = os.fsencode(self._spare), os.fsencode(self._path)
         syscalls.rename(syscalls.AT_FDCWD, spare, syscalls.AT_FDCWD, path, _EXCHANGE)
+        self.in_doubt = True
         syscalls.sync_folder(self.folder)
+        self.in_doubt = False
 
     def _make_room(self) -> None:
         """Both files are there, each as a whole; what is there already stays."""

@@ -23,11 +23,11 @@ Done = Callable[[dict[str, Any]], bool]
 
 def add(verbs: Verbs) -> None:
     swap = verbs.farm_verb("swap", _swap, "mirror: the two nodes change places; the application stops and starts")
-    add_timeout(swap, CHANGE_TIMEOUT_S)
+    _add_waiting(swap)
     promote = verbs.farm_verb("promote", _promote, "mirror: let this node serve with the data that it has")
     promote.add_argument("--force-outdated", action="store_true", help="even though the other node has newer data: "
                          "what was acknowledged and is not here is given up")  # fmt: skip
-    add_timeout(promote, CHANGE_TIMEOUT_S)
+    _add_waiting(promote)
     verbs.farm_verb("resync", _resync, "mirror: compare everything anew, and make the other node equal to this one")
     verify = verbs.farm_verb("verify", _verify, "mirror: compare both nodes while they run; exit code 1 if they differ")
     add_timeout(verify, VERIFY_TIMEOUT_S)
@@ -35,26 +35,41 @@ def add(verbs: Verbs) -> None:
     diverged.add_argument("--looked", action="store_true", help="somebody has looked: put them aside, show it no more")
 
 
+def _add_waiting(added: argparse.ArgumentParser) -> None:
+    add_timeout(added, CHANGE_TIMEOUT_S)
+    text = "only give the order; otherwise it waits until the application is ready (Ctrl-C undoes nothing)"
+    added.add_argument("--no-wait", action="store_true", help=text)
+
+
 def _swap(arguments: argparse.Namespace) -> int:
     before = mirror_status(arguments, "swap")
     began = ask(arguments, "swap")["at"]
-    wanted = ("SECOND",) if before["role"] == "PRIM" else SERVING
+    if arguments.no_wait:
+        return _tell(arguments, {}, "the order is given")
+    served_here = before["role"] in SERVING
+    changed = False
 
     def done(answer: dict[str, Any]) -> bool:
+        nonlocal changed
         for event in answer["events"]:
             if event["time"] >= began and event["text"].startswith("serves on"):
                 raise MachineError(f"the nodes have not changed places: {event['text']}")
-        return answer["role"] in wanted and _settled(answer)
+        serves_here, serves_there = answer["role"] in SERVING, answer["peer"]["role"] in SERVING
+        if changed and serves_here == served_here and serves_here != serves_there:
+            raise MachineError(f"the nodes have changed places, and back: node {_serving(answer)} serves")
+        changed |= serves_there if served_here else serves_here
+        return changed and serves_here != serves_there and _is_ready(answer)
 
-    answer = _await(arguments, "the nodes have not changed places", done)
-    server = answer["node"] if answer["role"] in SERVING else answer["peer"]["name"]
-    return _tell(arguments, answer, f"node {server} serves now")
+    answer = _await(arguments, "the node that is to serve is not ready", done)
+    return _tell(arguments, answer, f"node {_serving(answer)} serves now")
 
 
 def _promote(arguments: argparse.Namespace) -> int:
     mirror_status(arguments, "promote")
     ask(arguments, "promote", force=arguments.force_outdated)
-    answer = _await(arguments, "this node does not serve", lambda answer: answer["role"] in SERVING)
+    if arguments.no_wait:
+        return _tell(arguments, {}, "the order is given")
+    answer = _await(arguments, "this node is not ready", lambda told: told["role"] in SERVING and _is_ready(told))
     return _tell(arguments, answer, f"node {answer['node']} serves now, {answer['role']}")
 
 
@@ -113,9 +128,22 @@ def mirror_status(arguments: argparse.Namespace, verb: str) -> dict[str, Any]:
     return answer
 
 
-def _settled(answer: dict[str, Any]) -> bool:
-    """Whether what serves is ready; of a peer that serves, its role must do."""
-    return answer["readiness"] == "ready" if answer["role"] in SERVING else answer["peer"]["role"] in SERVING
+def _serving(answer: dict[str, Any]) -> str:
+    """The name of the node that serves."""
+    return str(answer["node"] if answer["role"] in SERVING else answer["peer"]["name"])
+
+
+def _is_ready(answer: dict[str, Any]) -> bool:
+    """Whether the node that serves is ready."""
+    return bool(answer["readiness"] == "ready" if answer["role"] in SERVING else answer["peer"]["ready"])
+
+
+def _why_not(answer: dict[str, Any]) -> str:
+    """What is known of the node that others wait for."""
+    peer = answer["peer"]
+    if answer["role"] in SERVING or peer["role"] not in SERVING:
+        return str(answer["reason"] or answer["role"])
+    return f"node {peer['name']} serves, and its application is not ready; `farmctl status` there says why"
 
 
 def _await(arguments: argparse.Namespace, otherwise: str, done: Done) -> dict[str, Any]:
@@ -127,7 +155,7 @@ def _await(arguments: argparse.Namespace, otherwise: str, done: Done) -> dict[st
             return answer
         if time.monotonic() > deadline:
             raise MachineError(f"the order is given, but {otherwise} within {arguments.timeout:g} s: "
-                               f"{answer['reason'] or answer['role']}")  # fmt: skip
+                               f"{_why_not(answer)}")  # fmt: skip
         time.sleep(POLL_S)
 
 

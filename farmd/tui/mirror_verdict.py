@@ -21,8 +21,8 @@ def sentences(status: dict[str, Any]) -> list[Sentence]:
 
 def _roles(status: dict[str, Any]) -> Iterator[Sentence]:
     node, role, peer = status["node"], status["role"], status["peer"]
-    if status["readiness"] != "ready":
-        style = WARN if status["readiness"] == "transient" else BAD
+    if status["readiness"] != "ready" or status["reason"]:
+        style = BAD if status["readiness"] == "not-ready" else WARN
         yield style, status["reason"] or f"{node} is not ready"
     if role in SERVING and peer["role"] in SERVING:
         yield BAD, "both nodes serve"
@@ -56,6 +56,8 @@ def _contact(status: dict[str, Any]) -> Iterator[Sentence]:
     peer, witness = status["peer"], status["witness"]
     if not peer["heard"] and status["role"] in SERVING:
         yield BAD, f"{peer['name']} is silent"
+    if status["no_link"] and status["no_link"] not in status["reason"]:
+        yield BAD, f"not linked: {status['no_link']}"
     if peer["heard"]:
         for network in status["peer"]["networks"]:
             if network["heard_ms_ago"] is None or network["heard_ms_ago"] > LATE_MS:

@@ -69,8 +69,12 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class StoreRefused:
-    """The disk does not take the state of the last Store; it is tried again until it does, and then Stored. Unless the
-    answer is Forgo."""
+    """The disk does not take the state of the last Store; it is tried again, each time with this answer, until the disk
+    takes it, and then Stored. Unless the answer is Forgo."""
+
+    reason: str
+    in_doubt: bool = False
+    """It may be on the disk nevertheless."""
 
 
 @dataclass(frozen=True, slots=True)

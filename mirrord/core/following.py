@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 def decide(core: Core, now_ns: int) -> None:
     word = core.contact.word(now_ns)
     if core.machine.writing is not None:
-        return
-    if not core.wanted and not _still_handing(core, now_ns, word):
+        _unstored(core, now_ns, word)
+    elif not core.wanted and not _still_handing(core, now_ns, word):
         core.become(now_ns, Role.STOP, "it is to stop")
     elif core.machine.volume.opened is None:
         core.become(now_ns, Role.WAIT, "its volume is not open")
@@ -37,10 +37,19 @@ def decide(core: Core, now_ns: int) -> None:
         _with_peer(core, now_ns, word)
 
 
+def _unstored(core: Core, now_ns: int, word: Word | None) -> None:
+    """What the disk refuses to take: that this node takes over, or is in sync."""
+    machine = core.machine
+    if machine.refusal and machine.begins and (word is not None or not core.wanted):
+        core.become(now_ns, Role.WAIT, f"{core.peer_name} is heard again" if core.wanted else "it is to stop")
+    elif word is not None and word.asks and core.verdict(word).part is Part.FOLLOW:
+        obey(core)
+
+
 def _with_peer(core: Core, now_ns: int, word: Word) -> None:
     part = core.verdict(word).part
     if word.role in SERVING:
-        core.handed = None
+        core.handed, core.counted = None, False
     if core.contact.hears(now_ns) and _is_handed_over(core, word):
         _take_over_in_peace(core, now_ns, word)
     elif part is Part.FOLLOW and core.state.may_serve and (word.asks or word.role is Role.ALONE):
@@ -57,9 +66,15 @@ def obey(core: Core) -> None:
     """The peer is about to serve without us. Not before this is on disk does it hear so.
 
     A crash before: nothing was said, the peer waits. A crash after: this node waits for its peer, whatever that does.
+    What the disk has just refused to take gives way to it.
     """
-    if core.state.may_serve and core.asks_since_ns is None:
-        core.machine.store(core.state.outdated(), lambda stored_ns: None)
+    machine = core.machine
+    if core.asks_since_ns is not None:
+        return
+    if machine.refused_now and machine.writing is not None and machine.writing.may_serve:
+        machine.store_instead(core.state.outdated() if core.state.may_serve else core.state)
+    elif machine.writing is None and core.state.may_serve:
+        machine.store(core.state.outdated(), lambda stored_ns: None)
 
 
 def _in_sync(core: Core, word: Word) -> bool:

@@ -62,8 +62,8 @@ def take(core: Core, now_ns: int, event: Event) -> None:
                 core.fence("the volume has ended")
         case Stored():
             machine.stored(now_ns)
-        case StoreRefused():
-            machine.store_refused(now_ns)
+        case StoreRefused(reason, in_doubt):
+            machine.store_refused(now_ns, reason, in_doubt=in_doubt)
         case ApplicationStopped():
             machine.application_stopped()
         case Health():

@@ -40,8 +40,14 @@ class Machine:
         """What is on disk."""
         self.writing: State | None = None
         """What is on its way to the disk."""
-        self.refused = False
-        """The disk has refused to take that."""
+        self.refusal = ""
+        """Why the disk does not take that; empty: it has not refused yet."""
+        self.refused_ns = now_ns
+        """Since when it does not."""
+        self.refused_now = False
+        """It was refused in this very step: nothing is on its way to the disk."""
+        self.may_have_begun = False
+        """A generation that was given up may be on the disk: this node would go on alone when it is back."""
         self._then: Callable[[int], None] | None = None
         self._dispensable = False
         self.volume = Volume(now_ns)
@@ -64,29 +70,57 @@ class Machine:
         """Writes the state; `then` is called once it is durable, and not before. Dispensable: or once the disk has
         refused it, for nothing that is promised depends on it."""
         assert self.writing is None
-        self.writing, self.refused, self._then, self._dispensable = state, False, then, dispensable
+        self.writing, self._then, self._dispensable = state, then, dispensable
         self.out.append(Store(state))
 
     def stored(self, now_ns: int) -> None:
         assert self.writing is not None
         assert self._then is not None
         self.state, self.writing = self.writing, None
+        self.may_have_begun = False
+        if self.refusal:
+            self.refusal = ""
+            self.note("the disk takes this node's state again")
         self._then(now_ns)
 
-    def store_refused(self, now_ns: int) -> None:
+    def store_refused(self, now_ns: int, reason: str, *, in_doubt: bool) -> None:
         assert self.writing is not None
         assert self._then is not None
-        self.refused = True
+        if not self.refusal:
+            self.refused_ns = now_ns
+        if reason != self.refusal:
+            self.note(f"the disk does not take this node's state: {reason}")
+        self.refusal, self.refused_now = reason, True
+        self.may_have_begun |= in_doubt and self.begins
         if self._dispensable:
-            self.writing = None
-            self.out.append(Forgo())
+            self.forgo()
             self._then(now_ns)
+
+    def forgo(self) -> None:
+        """Gives up what was refused in this step: later it may be on its way again."""
+        assert self.refused_now
+        self.writing, self.refusal, self.refused_now = None, "", False
+        self.out.append(Forgo())
+
+    def store_instead(self, state: State) -> None:
+        """Of what was refused in this step; the disk still refuses, as far as is known."""
+        refusal = self.refusal
+        self.forgo()
+        self.store(state, lambda stored_ns: None)
+        self.refusal = refusal
+
+    @property
+    def begins(self) -> bool:
+        """Whether a generation is on its way to the disk."""
+        alone = self.writing is not None and self.writing.condition is Condition.ALONE
+        return alone and self.writing != self.state
 
     @property
     def yields(self) -> bool:
         """Whether nothing but a refusing disk keeps it from being outdated, and from serving before it is."""
         outdated = self.writing is not None and self.writing.condition is Condition.OUTDATED
-        return outdated and self.refused and self.state.condition is Condition.INSYNC
+        waits = self.state.condition in (Condition.INSYNC, Condition.OUTDATED) and not self.may_have_begun
+        return outdated and waits and bool(self.refusal)
 
     # -- volume --------------------------------------------------------------------------------------------------------
 

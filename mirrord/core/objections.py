@@ -57,6 +57,8 @@ def _to_promotion(core: Core, now_ns: int, *, force: bool) -> str:
         return f"only a node that waits can be promoted, and this one is in {core.role}"
     if core.machine.volume.opened is None:
         return core.machine.volume.refusal or "its volume is not open yet"
+    if core.machine.refusal:
+        return f"the disk does not take this node's state: {core.machine.refusal}"
     if core.machine.writing is not None or core.machine.serves:
         return "it is about to change its role; try again in a moment"
     if condition is Condition.OUTDATED and not force:

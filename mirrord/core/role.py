@@ -71,7 +71,8 @@ class Core:
         self._spoken: Word | None = None
         self.ticked_ns = now_ns
         self._heard = False
-        self._mismatched = ""
+        self.mismatched = ""
+        """Why the two may not be linked, as far as the peer is heard; in a sentence."""
         self.asked = False
         """The peer asks, and has yet to hear that it was heard."""
 
@@ -122,8 +123,8 @@ class Core:
     def able(self) -> bool:
         """Whether it could serve."""
         volume = self.machine.volume
-        broken = self.ticked_ns < self.broken_until_ns
-        return self.wanted and volume.opened is not None and not volume.fault and not broken
+        broken = bool(volume.fault or self.machine.refusal) or self.ticked_ns < self.broken_until_ns
+        return self.wanted and volume.opened is not None and not broken
 
     def objection(self, now_ns: int, wish: Event) -> str:
         """Why an operator's wish cannot be fulfilled now, in a sentence; empty if it can. Ask before `step`."""
@@ -138,6 +139,7 @@ class Core:
             storing=machine.writing is not None,
             yields=machine.yields,
             serves=machine.serves or self.role in SERVING,
+            ready=self.readiness is Readiness.READY,
             able=self.able,
             asks=self.asks_since_ns is not None,
             follows=machine.volume.generation if follows else None,
@@ -155,7 +157,7 @@ class Core:
 
         A node whose own loop was late first reads all that has arrived and judges only at the Tick that follows.
         """
-        self.machine.out = []
+        self.machine.out, self.machine.refused_now = [], False
         hearing.take(self, now_ns, event)
         if now_ns - self.ticked_ns <= self.settings.stale_ns:
             self._tell_news(now_ns)
@@ -270,8 +272,8 @@ class Core:
             self._heard = heard
             self.machine.note(f"{self.peer_name} is {'heard' if heard else 'silent'}")
         mismatch = "" if word is None else self.mismatch(word)
-        if mismatch != self._mismatched:
-            self._mismatched = mismatch
+        if mismatch != self.mismatched:
+            self.mismatched = mismatch
             if mismatch:
                 self.machine.note(f"the two cannot be linked: {mismatch}")
 

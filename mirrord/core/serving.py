@@ -26,12 +26,37 @@ def decide(core: Core, now_ns: int) -> None:
         core.fence(_lost(core))
     elif core.machine.volume.fault and word is not None and ending.peer_is_ready(core, word):
         core.fence(core.machine.volume.fault)
-    elif core.machine.writing is None:
+    elif core.machine.writing is not None:
+        _unstored(core, now_ns, word)
+    else:
         if core.role is Role.PRIM:
             _paired(core, now_ns, word)
         else:
             _alone(core, word)
         ending.consider(core, now_ns, word)
+
+
+def _unstored(core: Core, now_ns: int, word: Word | None) -> None:
+    """What the disk refuses to take. Of one that is alone: that it is so no more; without a stream it is again. Of one
+    that is in sync: that it goes on without its peer. Till then changes wait, but not for ever, nor any longer once the
+    peer can serve."""
+    machine = core.machine
+    if core.role is Role.ALONE:
+        if machine.refused_now and not _paired_here(core):
+            machine.forgo()
+    elif machine.refusal and not machine.volume.in_sync:
+        core.asks_since_ns = None  # a peer that is not outdated yet had better stay so
+        if word is not None and _may_replace(core, word):
+            core.fence(f"the disk does not take its state, and {core.peer_name} can serve")
+        elif now_ns - machine.refused_ns >= core.settings.held_ns:
+            why = f"{core.peer_name} is gone, and the disk did not take that ({machine.refusal})"
+            core.fence(f"{why}: promote one of the two")
+
+
+def _may_replace(core: Core, word: Word) -> bool:
+    """Whether a peer that this node parted with has all that was acknowledged, and may serve."""
+    in_sync = word.state.condition is Condition.INSYNC and word.state.generation == core.state.generation
+    return in_sync and word.able and not word.storing
 
 
 def _lost(core: Core) -> str:

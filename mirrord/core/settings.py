@@ -38,6 +38,9 @@ class Settings(Speaking):
     """How long after a fault of its volume, or of an application that nobody else can run, a node tries again."""
     volume_silent_ns: int = 5 * S
     """A volume without a sign of life for so long, while it serves or follows in sync, hangs."""
+    held_ns: int = 30 * S
+    """How long changes wait for a disk that does not take the state which lets this node serve without its peer; then
+    it is fenced, and what waits gets an error."""
     fingerprint: int = 0
     """Of what must be configured alike on both, 64 bits."""
     protocol: int = 1

@@ -54,10 +54,13 @@ class Word:
     storing: bool
     """It is writing another state: nobody may rely on this one."""
     yields: bool
-    """Its disk refuses to store that it is outdated. It is in sync there, and as such serves only after it has been in
-    contact (waiting.py); and before it has stored this it does nothing else. So this word is as good as the disk's."""
+    """Its disk refuses to store that it is outdated. It is in sync there at most, and as such serves only after it has
+    been in contact (waiting.py); and before it has stored this it does nothing else. So this word is as good as the
+    disk's."""
     serves: bool
     """Something of it may still reach clients or files: its address, its application or its mount."""
+    ready: bool
+    """It does what its role is for."""
     able: bool
     """It could serve: nothing is broken, nobody told it to stop."""
     asks: bool

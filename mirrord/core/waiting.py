@@ -22,9 +22,11 @@ def decide(core: Core, now_ns: int) -> None:
     word = core.contact.word(now_ns)
     if word is None or core.verdict(word).part is not Part.LEAD:
         core.asks_since_ns = None
-    if core.machine.serves or core.machine.writing is not None:
+    if core.machine.serves:
         return
-    if not core.wanted:
+    if core.machine.writing is not None:
+        _unstored(core, word)
+    elif not core.wanted:
         core.become(now_ns, Role.STOP, "it is to stop")
     elif core.machine.volume.opened is None:
         core.obstacle = core.machine.volume.refusal or "its volume is not open yet"
@@ -40,15 +42,33 @@ def decide(core: Core, now_ns: int) -> None:
 
 def rest(core: Core, now_ns: int) -> None:
     """STOP."""
-    word = core.contact.word(now_ns)
-    if core.machine.serves or core.machine.writing is not None:
+    word, machine = core.contact.word(now_ns), core.machine
+    if machine.serves or (machine.writing is not None and not machine.refusal):
         return
-    if core.wanted:
+    if core.wanted and machine.writing is None:
         core.become(now_ns, Role.WAIT, "it is to take part again")
     else:
         obey_if_asked(core, word)
-        if core.quitting is not None and core.machine.writing is None and _may_go(core, now_ns, word):
+        stored = machine.writing is None or bool(machine.refusal)
+        if core.quitting is not None and stored and _may_go(core, now_ns, word):
             core.finish()
+
+
+def _unstored(core: Core, word: Word | None) -> None:
+    """What the disk refuses to take. A generation that this node wanted to begin before it waited is given up: it waits
+    like one that has crashed. What was there is written anew instead, as long as that is refused it cannot serve."""
+    machine = core.machine
+    if word is not None and core.verdict(word).part is Part.FOLLOW and (word.asks or _serves_on(word)):
+        obey(core)
+    elif machine.refused_now and not core.wanted:
+        machine.forgo()
+    elif machine.refused_now and machine.begins and core.asks_since_ns is None and not core.promoted:
+        machine.store_instead(core.state)
+
+
+def _serves_on(word: Word) -> bool:
+    """Whether the peer serves, and is not about to find out whether it may go on with that."""
+    return word.role in SERVING and not word.storing
 
 
 def _may_go(core: Core, now_ns: int, word: Word | None) -> bool:
@@ -118,7 +138,7 @@ def _with_peer(core: Core, now_ns: int, word: Word) -> None:
 
 def _submit(core: Core, now_ns: int, word: Word, mismatch: str) -> None:
     """Before anything of the peer is applied, what is here is known to be outdated."""
-    serving = word.role in SERVING
+    serving = _serves_on(word)
     core.obstacle = mismatch or f"{'about to follow' if serving else 'waits for'} {core.peer_name}"
     if core.state.may_serve and (word.asks or serving):
         obey(core)

@@ -50,6 +50,8 @@ class Primary:
         self._intake = Intake(loop, self.replicator, self._unmounted)
         self._captures: list[Capture] = []
         self._withdrawing = False
+        self._withdrawn = False
+        """The daemon takes its stream for ended, and may have begun another one."""
         self._rate_bytes_s = rate_bytes_s
         self._ground = Ground(
             self._captures, self.replicator, self.syncing, journal, loop, threads, tell, self._fault, self._room,
@@ -89,6 +91,7 @@ class Primary:
         self.settle_times()
         yield from self._become_idle()
         self._close_captures()
+        self._withdrawn = True
 
     def withdraw_now(self) -> None:
         """Refuse what is under way, and unmount."""
@@ -192,7 +195,8 @@ class Primary:
         log.warning("the link is over: %s", reason)
         if self.link is not None:
             self._forget_link(self.link)
-        self._tell(Unlinked(reason, peer_disk))
+        if not self._withdrawn:
+            self._tell(Unlinked(reason, peer_disk))
 
     def _forget_link(self, link: Leading) -> None:
         self.link = None

@@ -68,7 +68,7 @@ class Volume:
         self._journal = _open_journal(Path(order.folder), len(self._places), loop)
         line = Line(order.addresses, order.peer_addresses, order.port, order.tls)
         keyring = greeting.keyring(order.keys)
-        self._peering = Peering(Pair(order.mirror, order.node, order.peer, line, keyring), loop)
+        self._peering = Peering(Pair(order.mirror, order.node, order.peer, line, keyring), loop, self._tell)
         self._rate_bytes_s = order.rate_bytes_s
         self._threads = ThreadPoolExecutor(THREADS, "beside")
         self._primary = self._new_primary()

@@ -87,4 +87,4 @@ def test_a_disk_that_takes_no_state_does_not_keep_the_other_node_from_taking_ove
         lab.wait(serving, role="PRIM", readiness="ready")
     finally:
         lab.exec(serving, "sh", "-c", f"chattr -i {state}")
-    assert "the state cannot be written" in lab.account(lines=200)
+    assert "the disk does not take this node's state" in lab.account(lines=200)

@@ -11,9 +11,8 @@ import pytest
 from lab import services
 from lab.machine import CHECKOUT
 from lab.mirror import NODES, PYTHON, MirrorLab, quick
-from lab.network import content
 from lab.waiting import until
-from mirrord.codec import LAYOUT
+from mirrord.codec import LAYOUTS
 from mirrord.volume.link.greeting import VERSIONS
 from tests.lab.mirrors import DATA, Recording, missing, wait_equal
 from tests.lab.test_topology import name
@@ -57,19 +56,37 @@ def lab(built: MirrorLab) -> Iterator[MirrorLab]:
         built.farmctl("n1", "swap")
 
 
-def program(folder: Path, file: str, line: str, changed: str) -> tuple[str, ...]:
-    """The command line of a mirrord in which one line differs from ours."""
+def program(folder: Path, changed: dict[str, dict[str, str]]) -> tuple[str, ...]:
+    """The command line of a mirrord in which some lines differ from ours; changed: file -> line -> what it is there."""
     for package in ("mirrord", "farmd", "bpf"):
         shutil.copytree(CHECKOUT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
-    text = (folder / file).read_text()
-    assert text.count(f"\n{line}\n") == 1
-    (folder / file).write_text(text.replace(f"\n{line}\n", f"\n{changed}\n"))
+    for file, lines in changed.items():
+        text = (folder / file).read_text()
+        for line, other in lines.items():
+            assert text.count(f"\n{line}\n") == 1
+            text = text.replace(f"\n{line}\n", f"\n{other}\n")
+        (folder / file).write_text(text)
     return ("env", f"PYTHONPATH={folder}", PYTHON, "-P", "-m", "mirrord.program")
 
 
 def speaking(folder: Path, oldest: int, newest: int) -> tuple[str, ...]:
     """A mirrord that speaks these versions of the stream."""
-    return program(folder, GREETING, f"VERSIONS = {VERSIONS}", f"VERSIONS = {(oldest, newest)}")
+    return program(folder, {GREETING: {f"VERSIONS = {VERSIONS}": f"VERSIONS = {(oldest, newest)}"}})
+
+
+def grown(folder: Path) -> tuple[str, ...]:
+    """The next version: it speaks another one of the stream, too, and its heartbeats have grown by a field, which ours
+    do not have."""
+    history = "            *map(_pack_generation, state.history),"
+    read = "        word = _read_word(reader)"
+    take = f'        assert frame.payload[1] == {LAYOUTS[1]} or reader.take(struct.Struct("5s")) == (b"field",)'
+    heartbeats = {
+        f"LAYOUTS = {LAYOUTS}": f"LAYOUTS = {(LAYOUTS[1], LAYOUTS[1] + 1)}",
+        history: f'{history}\n            b"field",',
+        read: f"{read}\n{take}",
+    }
+    stream = {f"VERSIONS = {VERSIONS}": f"VERSIONS = {(NEWEST, NEWEST + 1)}"}
+    return program(folder, {GREETING: stream, CODEC: heartbeats})
 
 
 def told(lab: MirrorLab, node: str, sentence: str) -> None:
@@ -96,7 +113,7 @@ def test_clocks_that_are_apart_are_told_of_and_nothing_depends_on_them(lab: Mirr
 def test_a_newer_version_that_speaks_ours_too_takes_part(lab: MirrorLab, tmp_path: Path) -> None:
     """One node is upgraded, serves, and the other one follows it."""
     ledger = Ledger()
-    newer = speaking(tmp_path, NEWEST, NEWEST + 1)
+    newer = grown(tmp_path)
     lab.start("n2", program=newer)
     with Recording(lab, ledger, "n1") as recording:
         assert lab.wait_pair() == "n1"
@@ -119,6 +136,7 @@ def test_a_version_that_is_too_far_away_is_refused_before_data_is_touched(lab: M
     told(lab, "n1", f"cannot be linked: node n2 speaks version {far} of the stream, this one {NEWEST}")
     told(lab, "n2", f"cannot be linked: node n1 speaks version {NEWEST} of the stream, this one {far}")
     until(lambda: "speaks version" in lab.status("n2")["reason"], "n2 to say why it waits", WITHIN_S)
+    assert "speaks version" in lab.status("n1")["no_link"]
     check_refused(lab)
 
 
@@ -128,13 +146,19 @@ def test_a_volume_that_speaks_ours_no_more_is_refused_by_the_other_volume(lab: M
     refused = "speaks versions {0} to {0} of the stream and its peer {1} to {2}; upgrade the older one"
     sentence = refused.format(NEWEST + 1, *VERSIONS)
     for node in NODES:
-        log = lab.state.log(lab.log_name(node))
-        until(lambda log=log: sentence in content(log), sentence, WITHIN_S)  # type: ignore[misc]
+        told(lab, node, sentence)
+        assert sentence in lab.status(node)["no_link"]
+        assert sentence in lab.exec(node, *services.farmctl("status")).stdout.replace("\n", " ")
     check_refused(lab)
+    lab.stop("n2")
+    lab.start("n2")
+    assert lab.wait_pair() == "n1"
+    assert [lab.status(node)["no_link"] for node in NODES] == ["", ""]
 
 
 def test_heartbeats_of_another_layout_are_told_of(lab: MirrorLab, tmp_path: Path) -> None:
-    lab.start("n2", program=program(tmp_path, CODEC, f"LAYOUT = {LAYOUT}", f"LAYOUT = {LAYOUT + 1}"))
+    later = (LAYOUTS[1] + 1, LAYOUTS[1] + 1)
+    lab.start("n2", program=program(tmp_path, {CODEC: {f"LAYOUTS = {LAYOUTS}": f"LAYOUTS = {later}"}}))
     for node in NODES:
         told(lab, node, "heartbeats of another version arrive: the two programs may be one version apart, not more")
     check_refused(lab)

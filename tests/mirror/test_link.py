@@ -7,11 +7,14 @@ import itertools
 import os
 import queue
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
 
+from farmd.kit.wire import Keyring
 from lab.waiting import until
+from mirrord.volume.link import dialling
 from mirrord.volume.link.channel import Channel
 from mirrord.volume.link.dialling import Dialler, Line
 from mirrord.volume.link.greeting import Greeting, Standing, keyring
@@ -31,6 +34,9 @@ class Ends:
         self.here: queue.Queue[Channel] = queue.Queue()
         self.there: queue.Queue[Channel] = queue.Queue()
         self.port = next(_ports)
+        self.told_here: list[str] = []
+        """Why there is no link, as the primary is told, and as the secondary is."""
+        self.told_there: list[str] = []
         self._tls = tls or {}
         self._open: list[Listener | Dialler] = []
 
@@ -38,12 +44,14 @@ class Ends:
         return Line(["127.0.0.1"], ["127.0.0.1"], self.port, self._tls.get(side))
 
     def listen(self, standing: Standing = SECONDARY) -> Listener:
-        listener = Listener(self.line("secondary"), standing, KEYS, lambda channel, _: self.there.put(channel))
+        line, greeted = self.line("secondary"), lambda channel, _: self.there.put(channel)
+        listener = Listener(line, standing, KEYS, greeted, self.told_there.append)
         self._open.append(listener)
         return listener
 
-    def dial(self, standing: Standing = PRIMARY) -> Dialler:
-        dialler = Dialler(self.line("primary"), standing, KEYS, lambda channel, _: self.here.put(channel))
+    def dial(self, standing: Standing = PRIMARY, keys: Keyring = KEYS) -> Dialler:
+        line, greeted = self.line("primary"), lambda channel, _: self.here.put(channel)
+        dialler = Dialler(line, standing, keys, greeted, self.told_here.append)
         self._open.append(dialler)
         return dialler
 
@@ -121,6 +129,53 @@ def test_a_refusal_reaches_both_logs(ends: Ends, caplog: pytest.LogCaptureFixtur
     ends.dial()
     until(lambda: caplog.text.count("node 2 is at generation 4.2 and node 1 at 3.1") >= 2, "both logs")
     assert ends.there.empty()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dialling, "TELL_AFTER_S", 0.3)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_both_ends_tell_why_they_do_not_link(ends: Ends) -> None:
+    began_s = time.monotonic()
+    ends.listen(Standing("db", 2, 1, (4, 2)))
+    ends.dial()
+    why = "node 2 is at generation 4.2 and node 1 at 3.1"
+    until(lambda: bool(ends.told_here) and bool(ends.told_there), "both to tell")
+    assert time.monotonic() - began_s >= 0.3, "a peer may just be late"
+    assert (ends.told_here, ends.told_there) == ([f"at 127.0.0.1: the peer refuses the link: {why}"], [why])
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_peer_that_is_not_there_is_told_of(ends: Ends) -> None:
+    ends.dial()
+    until(lambda: ends.told_here == ["127.0.0.1 cannot be reached (Connection refused)"], "the primary to tell")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_peer_with_another_key_is_told_of_at_both_ends(ends: Ends) -> None:
+    ends.listen()
+    ends.dial(keys=keyring(["22" * 32]))
+    until(lambda: bool(ends.told_here) and bool(ends.told_there), "both to tell")
+    assert "does not follow, or has other keys or another mirror" in ends.told_here[0]
+    assert ends.told_there == [
+        "what comes from 127.0.0.1 is not the peer: the other end does not hold a key of this mirror"
+    ]
+
+
+def test_what_strangers_do_is_not_told(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dialling, "TELL_AFTER_S", 0.0)
+    ends.listen()
+    for said in (b"GET / HTTP/1.1\r\n\r\n", Greeting(PRIMARY, keyring(["22" * 32]), "primary").begin()):
+        with socket.create_connection(("127.0.0.1", ends.port), source_address=("127.0.0.9", 0)) as stranger:
+            stranger.sendall(said)
+            assert ended(stranger)
+    assert ends.told_there == []
+    with socket.create_connection(("127.0.0.1", ends.port)) as peer:
+        peer.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert ended(peer)
+    assert len(ends.told_there) == 1
 
 
 def test_strangers_are_told_nothing_and_do_not_keep_the_port_busy(ends: Ends) -> None:
@@ -220,15 +275,16 @@ def test_a_link_under_tls(certificates: dict[str, dict[str, str]]) -> None:
 
 
 @pytest.mark.parametrize("side", ["primary", "secondary"])
-def test_a_certificate_of_another_authority_gets_no_link(
-    side: str, certificates: dict[str, dict[str, str]], caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.mark.usefixtures("impatient")
+def test_a_certificate_of_another_authority_gets_no_link(side: str, certificates: dict[str, dict[str, str]]) -> None:
     with contextlib.closing(Ends({**certificates, side: certificates["other"]})) as ends:
         ends.listen()
         ends.dial()
-        until(lambda: "no link to the peer" in caplog.text, "the refusal")
+        until(lambda: bool(ends.told_here) and bool(ends.told_there), "both to tell")
         assert ends.here.empty()
         assert ends.there.empty()
+        refused = {"primary": ends.told_there, "secondary": ends.told_here}[side]
+        assert "its certificate is not accepted: " in refused[0]
 
 
 def test_without_tls_there_is_no_link_to_a_node_that_wants_it(certificates: dict[str, dict[str, str]]) -> None:

@@ -149,6 +149,14 @@ class Stage(Play):
     def _do_freeze(self, node: str, ms: str) -> None:
         self.mirror.freeze(number(node), float(ms))
 
+    def _do_freeze_before_it_is_told(self, node: str, ms: str) -> None:
+        """As soon as its peer counts on it, and before it hears so."""
+        self.mirror.on_count = lambda counted: self._freeze_counted(counted, number(node), float(ms))
+
+    def _freeze_counted(self, counted: Node, id: int, ms: float) -> None:
+        if counted.id == id:
+            self.mirror.freeze(id, ms)
+
     def _do_break_disk(self, node: str) -> None:
         volume = self.mirror.nodes[number(node)].volume
         assert volume is not None

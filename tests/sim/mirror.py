@@ -38,7 +38,7 @@ from mirrord.core.events import (
     VolumeLost,
     WitnessAnswered,
 )
-from mirrord.core.generations import State
+from mirrord.core.generations import Condition, State
 from mirrord.core.role import Core
 from mirrord.core.settings import Settings
 from mirrord.orders import Opened, Report
@@ -73,7 +73,11 @@ class Mirror(Timeline[Node]):
         self.on_overwrite: Callable[[Node, Node, set[int]], None] = lambda node, leader, snapshot: None
         self.on_store: Callable[[Node, State], None] = lambda node, state: None
         """When a state is given to the disk."""
+        self.on_refuse: Callable[[Node, State], None] = lambda node, state: None
+        """When its disk has not taken a state."""
         self.on_apply: Callable[[Node], None] = lambda node: None
+        self.on_count: Callable[[Node], None] = lambda node: None
+        """When a node is counted on, and has yet to hear so."""
         self.ambush: Callable[[], None] = lambda: None
         self.write_ms = 60.0
         self.empty = True
@@ -281,6 +285,9 @@ class Mirror(Timeline[Node]):
 
     def _write_state(self, node: Node, state: State) -> None:
         """A power failure or a crash on the way leaves either state."""
+        begins = state.condition is Condition.ALONE and node.refuses_until <= self.now
+        if begins and self.faults.grudging_disks and self.random.random() < self.faults.grudging_disks:
+            node.refuses_until = self.moment(300, 6000)
         refuses = self.faults.refusals and self.random.random() < self.faults.refusals
         if refuses or node.refuses_until > self.now:
             self._refuse_state(node, state)
@@ -301,12 +308,16 @@ class Mirror(Timeline[Node]):
 
     def _refuse_state(self, node: Node, state: State) -> None:
         run, count = node.run, node.stores
+        in_doubt = self.faults.doubts > 0 and self.random.random() < self.faults.doubts
 
         def refused() -> None:
             if self._runs(node, run):
+                self.on_refuse(node, state)
+                if in_doubt:
+                    node.state = state
                 again_ns = self.now + int(self.random.uniform(200, 2000) * MS)
                 self.at(again_ns, again)
-                self._hand_in(node, StoreRefused())
+                self._hand_in(node, StoreRefused("its disk is full", in_doubt))
 
         def again() -> None:
             if node.frozen_until > self.now or node.inbox:  # it has yet to hear that it was refused
@@ -323,9 +334,16 @@ class Mirror(Timeline[Node]):
         self._write_later(node, started)
 
     def _report_health(self, node: Node, started: int) -> None:
-        if node.application == started:
+        if started and node.application == started:
             given_up = "it does not start" if node.cannot_run else ""
-            self._hand_in(node, Health(not node.cannot_run, ("app",) if node.cannot_run else (), given_up))
+            elsewhere = "check well fails" if node.check_fails else ""
+            failing = ("app",) * node.cannot_run + ("well",) * node.check_fails
+            self._hand_in(node, Health(not failing, failing, given_up, elsewhere))
+
+    def set_check(self, id: int, *, fails: bool) -> None:
+        """A check of its application fails, which another node might pass; or passes again."""
+        self.nodes[id].check_fails = fails
+        self._report_health(self.nodes[id], self.nodes[id].application)
 
     def fall_ill(self, id: int) -> None:
         """Its application cannot be kept running, until an operator starts the node again."""
@@ -408,6 +426,11 @@ class Mirror(Timeline[Node]):
     def serves(self, node: Node) -> None:
         self.touched = node
         self.on_serve(node)
+
+    def counts_on(self, node: Node) -> None:
+        self.on_count(node)
+        if self.faults.ambushes and self.random.random() < self.faults.ambushes:
+            self.ambush()
 
     def applies(self, node: Node) -> None:
         self.on_apply(node)

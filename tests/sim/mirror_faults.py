@@ -30,12 +30,18 @@ class Faults(NetworkFaults):
     """A volume that says that its disk does not do what it must."""
     applications: float = 0.0
     """An application that cannot be kept running on a node."""
+    checks: float = 0.0
+    """A check that fails for a while on a node, or on both."""
     orders: float = 0.0
     """Of an operator."""
     refusals: float = 0.0
     """Probability that a disk does not take a state at first."""
+    doubts: float = 0.0
+    """Probability that a state is on the disk although that has refused it."""
     stubborn_disks: float = 0.0
     """Disks that take no state at all for some seconds."""
+    grudging_disks: float = 0.0
+    """Probability that a disk takes no state for some seconds, just when it is given a generation."""
     ambushes: float = 0.0
     """Probability that something happens just when a node writes its state: then it is slow, and meanwhile a node dies,
     stands still or is cut off."""

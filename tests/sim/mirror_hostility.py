@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 from farmd.core.settings import MS
 from mirrord.core.events import Event, Promote, Resync, Start, Stop, Swap, Verify
+from mirrord.core.generations import Condition, State
 from tests.sim.mirror import Mirror
 from tests.sim.mirror_faults import Faults
+from tests.sim.mirror_node import Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ def ordeal_for(seed: int) -> Ordeal:
     """The mirror and the faults of a seed: from calm to wild, so that rare events are seen alone and together."""
     choose = random.Random(f"mirror {seed}").choice
     disks = random.Random(f"disks {seed}")
+    later = random.Random(f"later {seed}")
     refusals, stubborn_disks = disks.choice([0, 0, 0.2]), disks.choice([0, 0, 0.1])
     faults = Faults(
         loss=choose([0, 0, 0.02, 0.1, 0.3]),
@@ -49,6 +52,9 @@ def ordeal_for(seed: int) -> Ordeal:
         ambushes=choose([0, 0.1, 0.3]),
         refusals=refusals,
         stubborn_disks=stubborn_disks,
+        grudging_disks=later.choice([0, 0, 0.5]),
+        doubts=later.choice([0, 0, 0.3]),
+        checks=later.choice([0, 0, 0.2]),
     )
     settings: dict[str, object] = {
         "heartbeat_ns": 100 * MS,
@@ -61,6 +67,7 @@ def ordeal_for(seed: int) -> Ordeal:
         "handover_ns": 2500 * MS,
         "broken_ns": 4000 * MS,
         "retry_ns": 1500 * MS,
+        "held_ns": later.choice([500, 1500, 6000]) * MS,
         "volume_silent_ns": 2500 * MS,
     }
     return Ordeal(faults, choose([1, 2, 2, 3]), choose([True, True, False]), settings)
@@ -85,10 +92,12 @@ class Hostility:
             self._break_disk: faults.disk_faults,
             self._stop_taking_states: faults.stubborn_disks,
             self._break_application: faults.applications,
+            self._fail_check: faults.checks,
             self._command: faults.orders,
         }
         mirror.strew(rates, until_ns)
         mirror.ambush = self._ambush
+        mirror.on_refuse = self._let_peer_return
         mirror.at(until_ns, self._make_whole)
 
     def _some_node(self) -> int:
@@ -134,6 +143,15 @@ class Hostility:
         if self.mirror.now < self.until_ns:
             self.random.choice([self._power_off, self._power_off, self._crash, self._freeze, self._part])()
 
+    def _let_peer_return(self, node: Node, state: State) -> None:
+        """To a node that cannot go on without it."""
+        if state.condition is Condition.ALONE and self.mirror.now < self.until_ns and self.random.random() < 0.3:
+            self.mirror.at(self.mirror.moment(50, 1500), self._reunite)
+
+    def _reunite(self) -> None:
+        self.mirror.heal()
+        self.mirror.start()
+
     def _kill_volume(self) -> None:
         self.mirror.lose_volume(self.mirror.nodes[self._some_node()], "killed")
 
@@ -154,6 +172,11 @@ class Hostility:
     def _break_application(self) -> None:
         self.mirror.fall_ill(self._some_node())
 
+    def _fail_check(self) -> None:
+        for node in (1, 2) if self.random.random() < 0.3 else (self._some_node(),):
+            self.mirror.set_check(node, fails=True)
+            self.mirror.at(self.mirror.moment(100, 4000), lambda node=node: self.mirror.set_check(node, fails=False))  # type: ignore[misc]
+
     def _command(self) -> None:
         force = Promote(force=self.random.random() < 0.2)
         wishes: list[Event] = [Swap(), Swap(), Swap(), Stop(), Start(), Start(), Resync(), Verify(), force]
@@ -164,6 +187,7 @@ class Hostility:
         self.mirror.faults = Faults()
         for node in self.mirror.nodes.values():
             node.cannot_run, node.refuses_until = False, 0
+            self.mirror.set_check(node.id, fails=False)
             if node.volume is not None and node.volume.hung:
                 self.mirror.lose_volume(node, "killed")
         self.mirror.start()

@@ -46,6 +46,8 @@ class Node:
     """Counts its starts; 0 while it is off."""
     starts: int = 0
     cannot_run: bool = False
+    check_fails: bool = False
+    """A check of its application, while that runs here."""
     # -- what is known of it, in simulated time
     heard_ns: int = NEVER
     """When it last accepted a message of its peer."""

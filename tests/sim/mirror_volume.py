@@ -85,6 +85,15 @@ class Link:
         else:
             self.mirror.at(self.mirror.now + 50 * MS, lambda: self._pump(to_follower))
 
+    def leave_arrived(self, receiver: Volume) -> None:
+        """The other end is no more: what it had sent to one that stands still is read when that wakes up."""
+        to_follower = receiver is self.follower
+        sender = self.leader if to_follower else self.follower
+        arrives = (sender.node.id, receiver.node.id, self.network) not in self.mirror.broken
+        if arrives and receiver.node.volume_frozen_until > self.mirror.now:
+            for take in self._queues[to_follower]:
+                receiver.later(0, take)
+
     def end(self, reason: str, *told: Volume) -> None:
         """These ends notice, each in its own time; nothing passes from now on."""
         if not self.broken:
@@ -246,12 +255,18 @@ class Volume:
             return
         self.mirror.overwrites(self.node, link.leader.node, snapshot)
         self.node.data, self.node.torn, self.number = snapshot, False, number
-        self.say(InSync())
         link.send(lambda: link.leader.in_sync(link), to_follower=False)
 
     def in_sync(self, link: Link) -> None:
+        """The one that leads counts on it from here on; the one that follows has yet to hear so."""
         if self.link is link and not self.gone:
             self.acknowledged(link, link.resynced)
+            self.say(InSync())
+            link.send(lambda: link.follower.told_in_sync(link), to_follower=True)
+            self.mirror.counts_on(link.follower.node)
+
+    def told_in_sync(self, link: Link) -> None:
+        if self.link is link and not self.gone:
             self.say(InSync())
 
     def unlinked(self, link: Link, reason: str) -> None:
@@ -310,4 +325,5 @@ class Volume:
             link.end("reset", other)
         elif not link.broken:
             link.broken = True
+            link.leave_arrived(other)
             other.later(int(self.mirror.random.uniform(200, 5000) * MS), lambda: other.unlinked(link, "no answer"))

@@ -27,6 +27,7 @@ _WORD = Word(
     storing=False,
     yields=False,
     serves=False,
+    ready=True,
     able=True,
     asks=False,
     follows=None,

@@ -42,6 +42,7 @@ words = st.builds(
     storing=st.booleans(),
     yields=st.booleans(),
     serves=st.booleans(),
+    ready=st.booleans(),
     able=st.booleans(),
     asks=st.booleans(),
     follows=st.none() | generations,
@@ -59,6 +60,7 @@ WORD = Word(
     storing=False,
     yields=False,
     serves=True,
+    ready=True,
     able=True,
     asks=False,
     follows=None,
@@ -86,9 +88,20 @@ def test_what_a_newer_version_adds_is_ignored() -> None:
     assert heartbeat.state == WORD
 
 
-def test_another_layout_is_another_version() -> None:
-    with pytest.raises(OtherVersion, match="has layout 2 and this program reads 1"):
-        codec.unpack(Frame(1, 1, 1, b"\x02" + PAYLOAD[1:]))
+OLDEST, NEWEST = codec.LAYOUTS
+
+
+@pytest.mark.parametrize("layouts", [(OLDEST, NEWEST + 1), (NEWEST, NEWEST + 5), (0, OLDEST)])
+def test_one_layout_that_both_know_is_enough(layouts: tuple[int, int]) -> None:
+    heartbeat, _ = codec.unpack(Frame(1, 1, 1, bytes(layouts) + PAYLOAD[2:] + b"new"))
+    assert heartbeat.state == WORD
+
+
+@pytest.mark.parametrize("layouts", [(NEWEST + 1, NEWEST + 2), (0, OLDEST - 1)])
+def test_a_layout_that_is_not_known_is_another_version(layouts: tuple[int, int]) -> None:
+    theirs, ours = (f"{oldest} to {newest}" for oldest, newest in (layouts, codec.LAYOUTS))
+    with pytest.raises(OtherVersion, match=f"of layouts {theirs} and this program {ours}"):
+        codec.unpack(Frame(1, 1, 1, bytes(layouts) + PAYLOAD[2:]))
 
 
 @pytest.mark.parametrize("size", range(len(PAYLOAD)))
@@ -100,7 +113,7 @@ def test_a_part_of_it_makes_no_sense(size: int) -> None:
 @given(st.binary(max_size=200))
 def test_other_bytes_are_refused_or_understood_and_nothing_else(payload: bytes) -> None:
     with contextlib.suppress(Malformed):
-        codec.unpack(Frame(1, 1, 1, b"\x01" + payload))
+        codec.unpack(Frame(1, 1, 1, bytes(codec.LAYOUTS) + payload))
 
 
 @pytest.fixture
@@ -144,7 +157,7 @@ def test_a_clock_that_is_ahead_is_told(pair: tuple[Heartbeats, Heartbeats], monk
 
 
 def test_the_layout_is_what_the_page_says() -> None:
-    """1 layout, 21 echo, 8 clock; 21 of the word, 9 generation, 1 condition, 9 generation, 1 and 9 of the history."""
-    assert len(PAYLOAD) == 1 + 21 + 8 + 21 + 9 + 1 + 9 + 1 + 9
-    assert PAYLOAD[0] == codec.LAYOUT
-    assert struct.unpack_from(">B", PAYLOAD, 30) == (3,)
+    """2 layouts, 21 echo, 8 clock; 21 of the word, 9 generation, 1 condition, 9 generation, 1 and 9 of the history."""
+    assert len(PAYLOAD) == 2 + 21 + 8 + 21 + 9 + 1 + 9 + 1 + 9
+    assert tuple(PAYLOAD[:2]) == codec.LAYOUTS
+    assert struct.unpack_from(">B", PAYLOAD, 31) == (3,)

@@ -12,6 +12,8 @@ from tests.unit.mirror_words import ALONE, FIRST, INSYNC, Table, orders, states,
 from tests.unit.test_mirror_role import NEXT, following, leading, primary, silence
 
 HANDED = word(Role.SECOND, State(NEXT, (FIRST,), Condition.INSYNC), handed=42)
+ANEW = word(Role.ALONE, State(Generation(3, 2), (NEXT, FIRST), Condition.ALONE, served=True), serves=True)
+"""What the peer says that has handed over, was not heard, and has gone on alone."""
 APART = State(Generation(2, 2), (FIRST,), Condition.ALONE, served=True)
 
 
@@ -52,6 +54,14 @@ def test_a_hand_over_is_not_taken_once_the_peer_may_have_gone_on_alone() -> None
     assert table.core.role is Role.WAIT
 
 
+def test_a_hand_over_that_has_come_to_nothing_does_not_keep_a_node_from_following() -> None:
+    table = following()
+    assert orders(table.hears(HANDED)) == ["Cut"]
+    table.hears(ANEW, deaf=True)
+    table.report(Done(42))
+    assert orders(table.stored()) == ["Follow"]
+
+
 def test_who_goes_on_alone_waits_for_a_peer_that_is_about_to_end_serving() -> None:
     table = Table(ALONE)
     table.open()
@@ -77,7 +87,7 @@ def test_a_disk_that_refuses_does_not_keep_a_node_from_handing_over() -> None:
     table.step(ApplicationStopped())
     table.report(Done(41))
     assert states(table.report(Done(42)))
-    assert Forgo() in table.step(StoreRefused())
+    assert Forgo() in table.step(StoreRefused("it is full"))
     assert table.said is not None
     assert (table.core.role, table.said.handed, table.said.storing) == (Role.SECOND, 42, False)
 
@@ -86,7 +96,7 @@ def test_nor_from_being_handed_over_to() -> None:
     table = following()
     table.hears(HANDED)
     assert states(table.report(Done(42)))
-    refused = table.step(StoreRefused())
+    refused = table.step(StoreRefused("it is full"))
     assert Forgo() in refused
     assert orders(refused) == ["Serve"]
     assert table.core.role is Role.PRIM
@@ -95,7 +105,7 @@ def test_nor_from_being_handed_over_to() -> None:
 def test_but_from_going_on_alone() -> None:
     table = leading()
     assert states(silence(table))
-    assert Forgo() not in table.step(StoreRefused())
+    assert Forgo() not in table.step(StoreRefused("it is full"))
     assert "PRIM -> ALONE" not in str(silence(table, 10 * 1000))
     assert "PRIM -> ALONE" in str(table.stored())
 

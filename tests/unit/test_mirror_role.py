@@ -148,7 +148,7 @@ def test_who_cannot_store_that_it_is_outdated_says_so_and_does_not_take_over() -
     assert [state.condition for state in stored] == [Condition.OUTDATED]
     assert table.said is not None
     assert not table.said.yields
-    table.step(StoreRefused())
+    table.step(StoreRefused("it is full"))
     assert (table.said.storing, table.said.yields) == (True, True)
     assert not states(silence(table, 10_000))
     table.stored()
@@ -161,7 +161,7 @@ def test_who_has_been_alone_does_not_yield_by_its_word() -> None:
     table.open()
     newer = State(Generation(3, 2), (ALONE.generation,), Condition.ALONE, served=True)
     assert states(table.hears(word(Role.ALONE, newer, asks=True, serves=True)))
-    table.step(StoreRefused())
+    table.step(StoreRefused("it is full"))
     assert table.said is not None
     assert (table.said.storing, table.said.yields) == (True, False)
 

@@ -105,8 +105,8 @@ class PowerCut:
                 fcntl.ioctl(self._disk, EXT4_IOC_SHUTDOWN, struct.pack("=I", EXT4_GOING_FLAGS_NOLOGFLUSH))
 
 
-def cut_while_saving(disk: Path, state: State, step: int) -> tuple[int, OSError | None]:
-    """How many steps there were, and what became of it."""
+def cut_while_saving(disk: Path, state: State, step: int) -> tuple[int, OSError | None, bool]:
+    """How many steps there were, what became of it, and whether it may be there nevertheless."""
     failure = None
     with contextlib.closing(Store(disk / "db")) as store, contextlib.closing(PowerCut(disk, step)) as cut:
         sys.setprofile(cut)
@@ -116,7 +116,7 @@ def cut_while_saving(disk: Path, state: State, step: int) -> tuple[int, OSError 
             failure = error
         finally:
             sys.setprofile(None)
-    return cut.steps, failure
+    return cut.steps, failure, store.in_doubt
 
 
 def test_a_power_cut_at_any_step_leaves_the_state_before_or_the_one_after(image: Path, tmp_path: Path) -> None:
@@ -124,12 +124,14 @@ def test_a_power_cut_at_any_step_leaves_the_state_before_or_the_one_after(image:
     copy = tmp_path / "ext4"
     shutil.copy(image, copy)
     with mounted(copy) as disk:
-        steps, _ = cut_while_saving(disk, LONGEST, NEVER)
+        steps, _, in_doubt = cut_while_saving(disk, LONGEST, NEVER)
     assert steps > 10
+    assert not in_doubt
+    doubts = 0
     for step in range(1, steps + 1):
         shutil.copy(image, copy)
         with mounted(copy) as disk:
-            _, failure = cut_while_saving(disk, LONGEST, step)
+            _, failure, in_doubt = cut_while_saving(disk, LONGEST, step)
         with mounted(copy) as disk:
             state = load(disk)
             assert state in (FIRST, LONGEST)
@@ -137,7 +139,10 @@ def test_a_power_cut_at_any_step_leaves_the_state_before_or_the_one_after(image:
                 assert state == LONGEST, f"saved before step {step}, and gone"
             else:
                 assert failure.errno == errno.EIO
+                assert in_doubt or state == FIRST, f"refused before step {step}, and there"
+                doubts += in_doubt
             left.add(state)
             save(disk, State())
             assert load(disk) == State()
     assert left == {FIRST, LONGEST}
+    assert 0 < doubts < steps / 2

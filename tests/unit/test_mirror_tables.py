@@ -37,6 +37,8 @@ def test_a_resync_is_a_line() -> None:
     ("changes", "line"),
     [
         ({"readiness": "not-ready", "reason": "what\x1b[2J is wrong"}, "not-ready: what\ufffd[2J is wrong"),
+        ({"reason": "the disk is full"}, "trouble: the disk is full"),
+        ({"linked": False, "no_link": "TLS fails"}, "not linked: TLS fails"),
         ({"vip_trouble": "10.0.0.200 is also used"}, "virtual address: 10.0.0.200 is also used"),
         ({"diverged": {"folder": "/kept", "files": None, "since": 0.0}},
          "diverged: files that only this node had are kept in /kept"),

@@ -232,6 +232,18 @@ def test_the_gravest_sentence_comes_first(found: dict[str, Any], said: list[tupl
     assert mirror_verdict.sentences(found) == said
 
 
+def test_why_the_two_do_not_link_is_said_once() -> None:
+    why = "node n2 speaks version 3 of the stream, this one 1"
+    apart = mirrors.status(linked=False, in_sync=False, no_link=why)
+    assert (BAD, f"not linked: {why}") in mirror_verdict.sentences(apart)
+    waits = apart | {"role": "WAIT", "readiness": "not-ready", "reason": why}
+    assert [text for _, text in mirror_verdict.sentences(waits) if why in text] == [why]
+
+
+def test_what_is_wrong_while_all_else_goes_on_is_said() -> None:
+    assert mirror_verdict.sentences(mirrors.status(reason="the disk is full")) == [(WARN, "the disk is full")]
+
+
 def test_what_comes_again_and_again_is_one_line() -> None:
     events = [mirrors.event(ago, "1.1", "the stream has ended") for ago in range(1, 20)]
     found = transitions.table([*events, mirrors.event(20, "1.1", "ready"), events[0]], "generation", NOW_S, 5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,6 +25,11 @@ CONNECT_WITHIN_S = 1.0
 
 GREET_WITHIN_S = 3.0
 
+UNREACHED = "cannot be reached"
+
+TELL_AFTER_S = 2.0
+"""Before that a peer may just be late."""
+
 ROUND_PAUSE_S = 0.2
 """Between two rounds: a peer that begins to follow is found at once."""
 
@@ -42,11 +48,14 @@ class Line:
 Greeted = Callable[[Channel, int], None]
 """Takes the channel and the version agreed on; called in a thread of the dialler or listener."""
 
+Tell = Callable[[str], None]
+"""Takes the reason, in a sentence, why there has been no link for some time; called in such a thread, too."""
+
 
 class Dialler:
     """Dials in a thread of its own until it is greeted or closed."""
 
-    def __init__(self, line: Line, standing: Standing, keyring: Keyring, greeted: Greeted) -> None:
+    def __init__(self, line: Line, standing: Standing, keyring: Keyring, greeted: Greeted, tell: Tell) -> None:
         """OSError if the files for TLS cannot be used."""
         self._line = line
         self._standing = standing
@@ -54,8 +63,9 @@ class Dialler:
         self._greeted = greeted
         self._context = tls_context(line.tls, server=False) if line.tls else None
         self._closed = threading.Event()
-        self._told: dict[str, str] = {}
-        """Why an address was of no use, as told last."""
+        self._why: dict[str, str] = {}
+        """Why an address was of no use the last time."""
+        self._tell = Patient(tell)
         threading.Thread(target=self._dial, name="dialler", daemon=True).start()
 
     def close(self) -> None:
@@ -67,6 +77,7 @@ class Dialler:
             for number in range(len(self._line.peer_addresses)):
                 if self._try(number) or self._closed.is_set():
                     return
+            self._tell(_most_telling(list(self._why.items())))
             self._closed.wait(ROUND_PAUSE_S)
 
     def _try(self, number: int) -> bool:
@@ -74,13 +85,14 @@ class Dialler:
         try:
             connection = self._connect(address, self._line.addresses[number : number + 1])
         except OSError as error:
-            self._explain(address, f"cannot be reached ({_said(error)})")
+            self._explain(address, f"{UNREACHED} ({said(error)})")
             return False
         try:
             version = self._greet(connection)
         except (OSError, FarmError) as error:
             connection.close()
-            self._explain(address, _said(error))
+            stranger = "; a stranger answers" if isinstance(error, RemoteError) else ""
+            self._explain(address, f"{said(error)}{stranger}")
             return False
         if self._closed.is_set():
             connection.close()
@@ -111,9 +123,29 @@ class Dialler:
 
     def _explain(self, address: str, reason: str) -> None:
         """One line each time that the reason changes, not one each round."""
-        if reason != self._told.get(address):
+        if reason != self._why.get(address):
             log.warning("no link to the peer: %s: %s", address, reason)
-            self._told[address] = reason
+            self._why[address] = reason
+
+
+class Patient:
+    """Tells a reason once there has been no link for some time, and again when it is another one."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._from_s = time.monotonic() + TELL_AFTER_S
+        self._told = ""
+
+    def __call__(self, reason: str) -> None:
+        if reason != self._told and time.monotonic() >= self._from_s:
+            self._told = reason
+            self._tell(reason)
+
+
+def _most_telling(reasons: Sequence[tuple[str, str]]) -> str:
+    """Of those of all addresses: what somebody there has answered, rather than that nobody did."""
+    address, reason = next(((at, why) for at, why in reasons if not why.startswith(UNREACHED)), reasons[0])
+    return f"{address} {reason}" if reason.startswith(UNREACHED) else f"at {address}: {reason}"
 
 
 def _exactly(connection: Connection, count: int) -> bytes:
@@ -128,7 +160,10 @@ def _exactly(connection: Connection, count: int) -> bytes:
     return received
 
 
-def _said(error: OSError | FarmError) -> str:
-    if isinstance(error, RemoteError):
-        return f"{error}; a stranger answers"
+def said(error: OSError | FarmError) -> str:
+    """What an error says of the other end. Of TLS in words, without a line of OpenSSL's source."""
+    if refused := getattr(error, "verify_message", ""):
+        return f"its certificate is not accepted: {refused}"
+    if refused := getattr(error, "reason", ""):
+        return f"TLS fails: {refused.lower().replace('_', ' ')}"
     return str(getattr(error, "strerror", None) or error)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from farmd.errors import RemoteError
 from farmd.kit.wire import Keyring
 from mirrord.volume.link.channel import channel, tls_context, tune
-from mirrord.volume.link.dialling import GREET_WITHIN_S, Greeted, Line
+from mirrord.volume.link.dialling import GREET_WITHIN_S, Greeted, Line, Patient, Tell, said
 from mirrord.volume.link.greeting import Disagreement, Greeting, Standing
 
 if TYPE_CHECKING:
@@ -37,13 +37,15 @@ _IP_FREEBIND = 15  # linux/in.h
 class Listener:
     """Listens on each of our addresses; each peer that proves to be one is handed over, and replaces an earlier one."""
 
-    def __init__(self, line: Line, standing: Standing, keyring: Keyring, greeted: Greeted) -> None:
+    def __init__(self, line: Line, standing: Standing, keyring: Keyring, greeted: Greeted, tell: Tell) -> None:
         """OSError if the port is taken or the files for TLS cannot be used."""
         self._standing = standing
         self._keyring = keyring
         self._greeted = greeted
-        self._told = ""
-        """Why a peer was turned away, as told last."""
+        self._why = ""
+        """Why a peer was turned away, the last time."""
+        self._tell = Patient(tell)
+        self._peer_addresses = frozenset(line.peer_addresses)
         self._context = tls_context(line.tls, server=True) if line.tls else None
         self._guests: dict[int, Guest] = {}
         """Half-open greetings by descriptor, the oldest first."""
@@ -86,11 +88,11 @@ class Listener:
 
     def _welcome(self, door: socket.socket) -> None:
         try:
-            connection, _ = door.accept()
+            connection, (address, *_) = door.accept()
         except OSError:  # it was closed before we looked, or there are no descriptors left
             return
         tune(connection)
-        guest = Guest(connection, self._context, Greeting(self._standing, self._keyring, "secondary"))
+        guest = Guest(connection, address, self._context, Greeting(self._standing, self._keyring, "secondary"))
         if len(self._guests) == HALF_OPEN_MAX:
             self._dismiss(next(iter(self._guests.values())))
         self._guests[guest.connection.fileno()] = guest
@@ -102,7 +104,9 @@ class Listener:
         except Disagreement as disagreement:
             self._explain(str(disagreement))
             self._dismiss(guest)
-        except (OSError, RemoteError):
+        except (OSError, RemoteError) as error:
+            if guest.address in self._peer_addresses and _tells(error):
+                self._explain(f"what comes from {guest.address} is not the peer: {said(error)}")
             self._dismiss(guest)
         else:
             if guest.greeting.version:
@@ -111,9 +115,10 @@ class Listener:
 
     def _explain(self, reason: str) -> None:
         """One line each time that the reason changes: a peer tries again and again."""
-        if reason != self._told:
+        if reason != self._why:
             log.warning("no link to the peer: %s", reason)
-            self._told = reason
+            self._why = reason
+        self._tell(reason)
 
     def _forget(self, guest: Guest) -> None:
         del self._guests[guest.connection.fileno()]
@@ -135,8 +140,11 @@ class Listener:
 class Guest:
     """One half-open greeting."""
 
-    def __init__(self, connection: socket.socket, context: ssl.SSLContext | None, greeting: Greeting) -> None:
+    def __init__(
+        self, connection: socket.socket, address: str, context: ssl.SSLContext | None, greeting: Greeting
+    ) -> None:
         connection.setblocking(False)
+        self.address = address
         self.until_s = time.monotonic() + GREET_WITHIN_S
         self.greeting = greeting
         self.connection: Connection = connection
@@ -174,6 +182,11 @@ class Guest:
             with contextlib.suppress(OSError):
                 self.connection.sendall(self.greeting.farewell(disagreement))
             raise
+
+
+def _tells(error: OSError | RemoteError) -> bool:
+    """Whether it says what is wrong at the other end, and not that it has gone."""
+    return isinstance(error, RemoteError) or type(error).__name__ in ("SSLError", "SSLCertVerificationError")
 
 
 def _must_wait(error: OSError) -> bool:

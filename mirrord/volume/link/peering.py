@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from farmd.kit.wire import Keyring
+from mirrord.orders import NoLink
 from mirrord.volume.link.channel import Channel
-from mirrord.volume.link.dialling import Dialler, Greeted, Line
+from mirrord.volume.link.dialling import Dialler, Greeted, Line, Tell, said
 from mirrord.volume.link.greeting import Standing
 from mirrord.volume.link.listening import Listener
 from mirrord.volume.loop import Loop
@@ -33,22 +34,22 @@ class Pair:
 class Peering:
     """At most one dialler or listener at a time."""
 
-    def __init__(self, pair: Pair, loop: Loop) -> None:
+    def __init__(self, pair: Pair, loop: Loop, tell: Callable[[NoLink], None]) -> None:
+        """tell: called in the loop."""
         self._pair = pair
         self._loop = loop
+        self._tell = tell
         self._way: Dialler | Listener | None = None
         self._number = 0
         """Of the present way; what an earlier one was still about to hand over is closed."""
 
     def dial(self, generation: tuple[int, int], adopt: Adopt) -> None:
         """One channel. OSError if the files for TLS cannot be used."""
-        greeted = self._begin(adopt)
-        self._way = Dialler(self._pair.line, self._standing(generation), self._pair.keyring, greeted)
+        self._begin(Dialler, generation, adopt)
 
     def listen(self, generation: tuple[int, int], adopt: Adopt) -> None:
         """Each channel that a peer gets greeted; the newest one is right. OSError: as above, or the port is taken."""
-        greeted = self._begin(adopt)
-        self._way = Listener(self._pair.line, self._standing(generation), self._pair.keyring, greeted)
+        self._begin(Listener, generation, adopt)
 
     def close(self) -> None:
         """No channel any more."""
@@ -57,8 +58,17 @@ class Peering:
             self._way.close()
             self._way = None
 
-    def _begin(self, adopt: Adopt) -> Greeted:
+    def _begin(self, way: type[Dialler | Listener], generation: tuple[int, int], adopt: Adopt) -> None:
         self.close()
+        greeted, tell = self._reports(adopt)
+        try:
+            self._way = way(self._pair.line, self._standing(generation), self._pair.keyring, greeted, tell)
+        except OSError as error:
+            self._tell(NoLink(f"this node cannot take part in a link: {said(error)}"))
+            raise
+
+    def _reports(self, adopt: Adopt) -> tuple[Greeted, Tell]:
+        """What a new way calls, in its thread; heeded in the loop, as long as it is the present one."""
         number = self._number
 
         def arrived(channel: Channel) -> None:
@@ -71,7 +81,10 @@ class Peering:
             log.info("linked to node %d, version %d of the stream", self._pair.peer, version)
             self._loop.post(lambda: arrived(channel))
 
-        return greeted
+        def tell(reason: str) -> None:
+            self._loop.post(lambda: self._tell(NoLink(reason)) if number == self._number else None)
+
+        return greeted, tell
 
     def _standing(self, generation: tuple[int, int]) -> Standing:
         return Standing(self._pair.mirror, self._pair.node, self._pair.peer, generation)
