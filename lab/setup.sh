@@ -12,7 +12,7 @@ packages=(
     curl wrk                        # ask the health page, once and very often
     openssl resource-agents         # a certificate, and the OCF agents, in the tests of services and checks
     e2fsprogs                       # disks for the nodes of a mirror
-    postgresql sqlite3 fio git      # what runs on a mirror
+    postgresql sqlite3 fio git stress-ng xfsprogs   # what runs on a mirror, and what a mirror runs on
     "$@"
 )
 

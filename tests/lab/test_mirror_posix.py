@@ -6,6 +6,7 @@ MIRROR_SEEDS says how many seeds of the exerciser, MIRROR_WORKLOADS=long asks fo
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ pytestmark = pytest.mark.needs_root
 
 SEEDS = int(os.environ.get("MIRROR_SEEDS", "3"))
 LONG = os.environ.get("MIRROR_WORKLOADS") == "long"
+TRIALS = "0/1" if LONG else "9/37"
+"""All of them take minutes; so few meet every call and every situation."""
 PLAIN = "/srv/plain"
 """A folder of the same file system that is not mirrored."""
 
@@ -57,6 +60,14 @@ def exercise(lab: MirrorLab, folder: str, seed: int, operations: int, processes:
     return done.stdout.splitlines()
 
 
+def tried(lab: MirrorLab, folder: str) -> list[str]:
+    """What became of the trials."""
+    command = [sys.executable, "-m", "tests.posix.trials", folder, f"--part={TRIALS}"]
+    done = lab.exec("n1", *command, check=False, timeout=1800)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
 def run(lab: MirrorLab, commands: list[list[str]], timeout_s: float = 120.0) -> None:
     for command in commands:
         done = lab.exec("n1", *command, check=False, timeout=timeout_s)
@@ -67,6 +78,12 @@ def run(lab: MirrorLab, commands: list[list[str]], timeout_s: float = 120.0) -> 
 def test_every_outcome_is_that_of_ext4(lab: MirrorLab, seed: int) -> None:
     expected = exercise(lab, PLAIN, seed, operations=3000, processes=1)
     assert exercise(lab, DATA, seed, operations=3000, processes=1) == expected
+
+
+def test_every_call_changes_what_it_changes_on_ext4(lab: MirrorLab) -> None:
+    expected, seen = (tried(lab, folder) for folder in (PLAIN, DATA))
+    assert [line for line in seen if line not in expected] == []
+    assert len(seen) == len(expected) > 300
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
@@ -80,6 +97,11 @@ def test_fio_finds_what_it_wrote(lab: MirrorLab) -> None:
 
 def test_sqlite_is_whole(lab: MirrorLab) -> None:
     run(lab, workloads.sqlite(DATA, rows=200_000 if LONG else 5_000))
+
+
+@pytest.mark.skipif(not shutil.which("stress-ng"), reason="there is no stress-ng here")
+def test_stress_ng_finds_no_fault(lab: MirrorLab) -> None:
+    run(lab, workloads.stress(DATA, LONG), timeout_s=1200)
 
 
 def test_git_clones_and_collects_a_repository(lab: MirrorLab) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from tests.mirror.scenarios import SCENARIOS, USER
 from tests.mirror.serving import ROOT, served
 
 Seen = dict[str, Any]
+KERNEL = tuple(int(part) for part in os.uname().release.split(".")[:2])
 
 
 def prepare(directory: Path) -> None:
@@ -42,7 +44,7 @@ def run(directory: Path) -> tuple[Seen, Seen]:
 
 def _run(directory: Path, uid: int) -> Seen:
     command = [sys.executable, "-m", "tests.mirror.scenarios", str(directory), str(uid)]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert ended.returncode == 0, ended.stderr
     found: Seen = json.loads(ended.stdout)
     return found
@@ -75,6 +77,8 @@ def outcomes(folder: Path) -> tuple[tuple[Seen, Seen], tuple[Seen, Seen], Listin
 @pytest.mark.parametrize("who", [0, 1], ids=["user", "root"])
 def test_a_scenario(name: str, who: int, outcomes: tuple[tuple[Seen, Seen], tuple[Seen, Seen], Any]) -> None:
     plain, mirrored, _ = outcomes
+    if name == "birth_time" and KERNEL < (6, 6):
+        pytest.skip("this kernel's FUSE has no STATX")
     assert isinstance(plain[who][name], list), plain[who][name]
     assert mirrored[who][name] == plain[who][name]
 

@@ -26,9 +26,14 @@ def rename(old: bytes, new: bytes, flags: int) -> None:
     _checked(_libc.renameat2(AT_FDCWD, old, AT_FDCWD, new, flags))
 
 
+def link(old: bytes, new: bytes) -> None:
+    """linkat(2) with AT_SYMLINK_FOLLOW, which Python's os.link has not."""
+    _checked(_libc.linkat(AT_FDCWD, old, AT_FDCWD, new, AT_SYMLINK_FOLLOW))
+
+
 def link_open(descriptor: int, path: bytes) -> None:
-    """Give an open file a name (linkat(2), AT_SYMLINK_FOLLOW; Python's os.link does not follow)."""
-    _checked(_libc.linkat(AT_FDCWD, b"/proc/self/fd/%d" % descriptor, AT_FDCWD, path, AT_SYMLINK_FOLLOW))
+    """Give an open file a name."""
+    link(b"/proc/self/fd/%d" % descriptor, path)
 
 
 def acl(owner: int, user: int, user_rights: int, group: int, mask: int, other: int) -> bytes:

@@ -54,6 +54,22 @@ def sqlite(directory: str, rows: int = 20_000) -> list[list[str]]:
     ]
 
 
+STRESS_SHORT = ["chmod", "dentry", "dir", "fallocate", "fpunch", "getdent", "link", "mknod", "rename", "xattr"]
+STRESS_LONG = [
+    "access", "chdir", "chown", "copy-file", "dirdeep", "dirmany", "dnotify", "dup", "fanotify", "fcntl", "file-ioctl",
+    "filename", "flock", "fstat", "handle", "hdd", "inotify", "io", "iomix", "lease", "locka", "lockf", "lockofd",
+    "open", "symlink", "sync-file", "touch", "utime", "aio", "aiol", "readahead", "revio", "seek", "sendfile", "msync",
+]  # fmt: skip
+
+
+def stress(directory: str, long: bool) -> list[list[str]]:
+    """stress-ng's stressors of file systems, which check what they do: a few at once, or each by itself."""
+    common = ["stress-ng", "--verify", f"--temp-path={directory}"]
+    if not long:
+        return [[*common, "--timeout=2", *(f"--{name}=1" for name in STRESS_SHORT)]]
+    return [[*common, "--timeout=3", f"--{name}={count}"] for name in STRESS_SHORT + STRESS_LONG for count in (1, 4)]
+
+
 def git(directory: str) -> list[list[str]]:
     """This repository: cloned without links to it, changed, collected, checked."""
     clone = f"{directory}/clone"

@@ -40,6 +40,10 @@ class ServedTree(Tree):
         """Nodes whose times have changed since they were last told to the peer."""
         self.note_mode(ROOT, syscalls.statx(root).mode)
 
+    def close(self) -> None:
+        super().close()
+        self.bound.clear()
+
     # -- the kernel's lookups ----------------------------------------------------------------------------------------
 
     def lookup(self, folder: int, name: bytes) -> tuple[Node, Attributes]:

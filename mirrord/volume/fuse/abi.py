@@ -1,4 +1,4 @@
-"""The kernel's side of a FUSE mount: linux/fuse.h of protocol 7.36 to 7.41, as structs. Little endian, 64 bit."""
+"""The kernel's side of a FUSE mount: linux/fuse.h of protocol 7.33 to 7.41, as structs. Little endian, 64 bit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import IntEnum
 from mirrord.volume.files.syscalls import Attributes
 
 MAJOR = 7
-MINOR_MIN = 36
+MINOR_MIN = 33
 MINOR = 41
 
 WRITE_BYTES_MAX = 1 << 20
@@ -79,12 +79,15 @@ HANDLE_KILLPRIV_V2 = 1 << 28
 SETXATTR_EXT = 1 << 29
 INIT_EXT = 1 << 30
 
-NEEDED = BIG_WRITES | DONT_MASK | POSIX_ACL | MAX_PAGES | NO_OPEN_SUPPORT | NO_OPENDIR_SUPPORT | HANDLE_KILLPRIV_V2
-"""Without one of these, what applications see would be slow or wrong; every kernel since 5.12 has them."""
+NEEDED = (
+    BIG_WRITES | DONT_MASK | POSIX_ACL | MAX_PAGES | NO_OPEN_SUPPORT | NO_OPENDIR_SUPPORT | HANDLE_KILLPRIV_V2
+    | SETXATTR_EXT
+)  # fmt: skip
+"""Without one of these, what applications see would be slow or wrong; every kernel since 5.13 has them."""
 
 WANTED = (
     NEEDED | ASYNC_READ | DO_READDIRPLUS | READDIRPLUS_AUTO | ASYNC_DIO | PARALLEL_DIROPS | CACHE_SYMLINKS
-    | SETXATTR_EXT | INIT_EXT
+    | INIT_EXT
 )  # fmt: skip
 
 # -- flags of requests -----------------------------------------------------------------------------------------------
@@ -99,6 +102,7 @@ SET_GID = 1 << 2
 SET_SIZE = 1 << 3
 SET_ATIME = 1 << 4
 SET_MTIME = 1 << 5
+SET_FH = 1 << 6
 SET_ATIME_NOW = 1 << 7
 SET_MTIME_NOW = 1 << 8
 SET_KILL_SUIDGID = 1 << 11

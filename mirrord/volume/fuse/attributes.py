@@ -17,6 +17,7 @@ from mirrord.volume.fuse.abi import (
     SET_ANYTHING,
     SET_ATIME,
     SET_ATIME_NOW,
+    SET_FH,
     SET_GID,
     SET_KILL_SUIDGID,
     SET_MODE,
@@ -29,6 +30,7 @@ from mirrord.volume.fuse.abi import (
     STATX_OUT,
     Op,
 )
+from mirrord.volume.fuse.callers import may_set_group_id
 from mirrord.volume.fuse.request import Request
 from mirrord.volume.link import moments
 from mirrord.volume.link.records import CHOWN, OWNED, Kind, Record
@@ -100,8 +102,10 @@ def _setattr(capture: Capture, request: Request) -> bytes | None:
     touched = content(tree, node, change.size) if change.valid & SET_SIZE else ()
     if not capture.admitted(request, (node, 0, 0), *touched):
         return None
+    if not change.valid & SET_ANYTHING:
+        _check_may_clear(tree, request)
     record = None
-    for step in _steps(capture, node, change):
+    for step in _steps(capture, request, change):
         capture.change(record)
         record = step()
     found = tree.attributes(node)
@@ -113,12 +117,22 @@ def _setattr(capture: Capture, request: Request) -> bytes | None:
     return None
 
 
-def _steps(capture: Capture, node: int, change: SetAttr) -> Iterator[Callable[[], Record | None]]:
-    tree, valid = capture.tree, change.valid
+def _check_may_clear(tree: ServedTree, request: Request) -> None:
+    """Nothing but suid and sgid is to be cleared: for chown(-1, -1), which is the owner's, or before fallocate(2), by
+    whoever may write. The kernel has not judged the former, and does not say which it is."""
+    if request.node in tree.privileged and request.uid:
+        found = tree.attributes(request.node)
+        if request.uid != found.uid and not found.mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise OSError(errno.EPERM, "not the owner")
+
+
+def _steps(capture: Capture, request: Request, change: SetAttr) -> Iterator[Callable[[], Record | None]]:
+    tree, node, valid = capture.tree, request.node, change.valid
     if valid & SET_KILL_SUIDGID and node in tree.privileged:
-        yield partial(clear_privileges, capture, node)
+        yield partial(clear_privileges, capture, node, request.message)
     if valid & SET_SIZE:
-        yield partial(_truncate, tree, node, change.size)
+        # To the same size, truncate(2) leaves the times alone on XFS, but O_TRUNC and ftruncate(2) do not.
+        yield partial(_truncate, tree, node, change.size, opened=bool(valid & SET_FH))
     if valid & (SET_UID | SET_GID) or not valid & SET_ANYTHING:  # chown(-1, -1) does something, too
         uid, gid = change.uid if valid & SET_UID else _KEEP, change.gid if valid & SET_GID else _KEEP
         yield partial(_chown, tree, node, uid, gid)
@@ -149,8 +163,8 @@ def content(tree: ServedTree, node: int, start: int, end: int = _END) -> list[tu
     return found
 
 
-def _truncate(tree: ServedTree, node: int, size: int) -> Record:
-    os.ftruncate(tree.descriptor(node), size)
+def _truncate(tree: ServedTree, node: int, size: int, *, opened: bool) -> Record:
+    os.truncate(tree.descriptor(node) if opened else tree.path(node), size)
     tree.unsettled[node] = None
     return Record(Kind.TRUNCATE, tree.number, node, size)
 
@@ -158,12 +172,12 @@ def _truncate(tree: ServedTree, node: int, size: int) -> Record:
 def _chown(tree: ServedTree, node: int, uid: int, gid: int) -> Record:
     """Clears suid, sgid and capabilities as chown(2) does."""
     os.chown(tree.path(node), uid, gid)
-    return _owner_and_mode(tree, node, CHOWN)
+    return owner_and_mode(tree, node, CHOWN)
 
 
 def _chmod(tree: ServedTree, node: int, mode: int) -> Record:
     os.chmod(tree.path(node), mode)
-    return _owner_and_mode(tree, node, 0)
+    return owner_and_mode(tree, node)
 
 
 def _set_times(tree: ServedTree, node: int, atime: tuple[int, int], mtime: tuple[int, int]) -> Record:
@@ -185,7 +199,8 @@ _SIGN = 1 << 63
 """FUSE's seconds are signed, in an unsigned field."""
 
 
-def _owner_and_mode(tree: ServedTree, node: int, flags: int) -> Record:
+def owner_and_mode(tree: ServedTree, node: int, flags: int = 0) -> Record:
+    """The owner and the permissions of a node as they are now."""
     found = tree.attributes(node)
     payload = OWNED.pack(found.uid, found.gid, stat.S_IMODE(found.mode))
     return Record(Kind.OWNER_AND_MODE, tree.number, node, 0, flags, payload)
@@ -196,12 +211,14 @@ def times(tree: ServedTree, node: int) -> Record:
     return Record(Kind.TIMES, tree.number, node, 0, 0, moments.pack(*tree.attributes(node).times))
 
 
-def clear_privileges(capture: Capture, node: int) -> Record | None:
+def clear_privileges(capture: Capture, node: int, message: memoryview) -> Record | None:
     """What write(2), truncate(2) and fallocate(2) of somebody without CAP_FSETID clear: suid, and sgid of what its
-    group may execute (without that, sgid once meant mandatory locking). The write itself clears capabilities."""
-    mode = capture.tree.attributes(node).mode
-    bits = stat.S_ISUID | (stat.S_ISGID if mode & stat.S_IXGRP else 0)
-    return drop_bits(capture.tree, node, bits) if mode & bits else None
+    group may execute; without that, of what is a foreign group's. The write itself clears capabilities."""
+    found = capture.tree.attributes(node)
+    bits = found.mode & stat.S_ISUID
+    if found.mode & stat.S_ISGID and (found.mode & stat.S_IXGRP or not may_set_group_id(message, found.gid)):
+        bits |= stat.S_ISGID
+    return drop_bits(capture.tree, node, bits) if bits else None
 
 
 def drop_bits(tree: ServedTree, node: int, bits: int) -> Record:

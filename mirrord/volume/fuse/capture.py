@@ -75,7 +75,7 @@ class Capture:
             return
         if flags & WRITE_KILL_SUIDGID and node in self.tree.privileged:
             replicator.catch_up()
-            self.change(attributes.clear_privileges(self, node))
+            self.change(attributes.clear_privileges(self, node, message))
         content = message[_CONTENT_AT : _CONTENT_AT + size]
         self.tree.unsettled[node] = None
         if offset > _FAR_BYTES:

@@ -30,11 +30,13 @@ def _fallocate(capture: Capture, request: Request) -> None:
     tree, node = capture.tree, request.node
     if not capture.admitted(request, (node, 0, 0), *content(tree, node, offset, offset + length)):
         return
-    if request.uid and node in tree.privileged:
-        capture.change(clear_privileges(capture, node))
+    tree.unsettled[node] = None  # before, since XFS changes the times also when it has no room
     syscalls.fallocate(tree.descriptor(node), mode, offset, length)
-    tree.unsettled[node] = None
-    capture.change(Record(Kind.ALLOCATE, tree.number, node, offset, mode, LENGTH.pack(length)), request)
+    record = Record(Kind.ALLOCATE, tree.number, node, offset, mode, LENGTH.pack(length))
+    if request.uid and node in tree.privileged and (cleared := clear_privileges(capture, node, request.message)):
+        capture.change(record)
+        record = cleared
+    capture.change(record, request)
 
 
 def _fsync(capture: Capture, request: Request) -> None:

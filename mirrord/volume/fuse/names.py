@@ -12,10 +12,10 @@ from mirrord.volume.files import objects, syscalls
 from mirrord.volume.files.local import as_it_is
 from mirrord.volume.files.served_tree import ServedTree
 from mirrord.volume.files.syscalls import Attributes
-from mirrord.volume.files.tree import Node
+from mirrord.volume.files.tree import DIRECTORY, Node
 from mirrord.volume.fuse import abi
 from mirrord.volume.fuse.abi import MKDIR_IN, MKNOD_IN, NODE_IN, OPEN_OUT, RENAME2_IN, TMPFILE_IN, Op
-from mirrord.volume.fuse.attributes import content, times, valid_s
+from mirrord.volume.fuse.attributes import content, owner_and_mode, times, valid_s
 from mirrord.volume.fuse.request import Request
 from mirrord.volume.link.records import STAYS, Kind, Made, Record
 
@@ -194,18 +194,32 @@ def _move(capture: Capture, request: Request, folder: int, old: bytes, new: byte
         victim, last = None, False
     if victim is not None and not last:
         _make_known(capture, victim)
-    syscalls.rename(tree.descriptor(request.node), old, tree.descriptor(folder), new, flags)
+    _rename_here(tree, request, folder, old, new, flags)
     if flags & _EXCHANGE:
         tree.moved(victim, folder, new, request.node, old)
+        _note_parent(tree, victim, folder, request.node)
     elif victim is not None:
         tree.lost(victim, folder, new, last=last)
     tree.moved(moving, request.node, old, folder, new)
+    _note_parent(tree, moving, request.node, folder)
     tree.unsettled[request.node] = tree.unsettled[folder] = None
     payload = old + b"\0" + new
     told = flags if flags & _EXCHANGE else flags | _stays(victim, last=last)
     capture.change(Record(Kind.RENAME, tree.number, request.node, folder, told, payload), request)
     if flags & _WHITEOUT:
-        _tell_times_of(capture, request.node, old)
+        _tell_of_whiteout(capture, request.node, old)
+
+
+def _rename_here(tree: ServedTree, request: Request, folder: int, old: bytes, new: bytes, flags: int) -> None:
+    """A whiteout that is left behind is the caller's."""
+    if flags & _WHITEOUT:
+        tree.unsettled[request.node] = None  # on ext4 also when it fails in the end
+        syscalls.act_as(request.uid, request.gid)
+    try:
+        syscalls.rename(tree.descriptor(request.node), old, tree.descriptor(folder), new, flags)
+    finally:
+        if flags & _WHITEOUT:
+            syscalls.act_as(0, 0)
 
 
 def _moving(found: Attributes) -> Iterator[tuple[int, int, int]]:
@@ -215,9 +229,16 @@ def _moving(found: Attributes) -> Iterator[tuple[int, int, int]]:
         yield found.ino, MOVED_AT, 0
 
 
-def _tell_times_of(capture: Capture, folder: int, name: bytes) -> None:
-    """Of what has come into being without anybody having asked for it."""
+def _note_parent(tree: ServedTree, moved: Node | None, old: int, new: int) -> None:
+    """XFS counts a folder's new parent, its "..", as a change of what is in it."""
+    if moved is not None and moved.kind == DIRECTORY and old != new:
+        tree.unsettled[moved.id] = None
+
+
+def _tell_of_whiteout(capture: Capture, folder: int, name: bytes) -> None:
+    """The peer has made one as well, at another moment and its own."""
     node, _ = capture.tree.lookup(folder, name)
+    capture.change(owner_and_mode(capture.tree, node.id))
     capture.change(times(capture.tree, node.id))
     capture.tree.forget(node.id, 1)
 
