@@ -6,13 +6,13 @@ its parent does, and its probes with it; services live on.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import logging
 import os
 import signal
 import socket
+import sys
 from pathlib import Path
 
 from farmd.core.supervision_events import Started, Stopped
@@ -128,9 +128,7 @@ def _be_ordinary() -> None:
 
 def main() -> None:
     """The program, which only farmd starts."""
-    parser = argparse.ArgumentParser("farmd attendant", description="Started by farmd.")
-    parser.add_argument("--fd", type=int, required=True)
-    descriptor: int = parser.parse_args().fd
+    descriptor = int(sys.argv[-1])  # after --fd
     os.set_inheritable(descriptor, False)
     _be_ordinary()
     logs.start("info")

@@ -6,13 +6,13 @@ mounts are withdrawn. When it dies itself, its mounts answer ENOTCONN and the li
 
 from __future__ import annotations
 
-import argparse
 import gc
 import logging
 import os
 import resource
 import signal
 import socket
+import sys
 
 from farmd.errors import FarmError
 from farmd.kit import log as logs
@@ -24,6 +24,9 @@ from mirrord.volume.parent import Parent
 from mirrord.volume.volume import Volume
 
 log = logging.getLogger(__name__)
+
+LARGE_BYTES = 2 << 20
+"""More than any message; tables of nodes and zones grow beyond it."""
 
 NICE = -10
 """Every write of an application waits for this process (nice(2)). Not real-time priority: the application that a loop
@@ -64,6 +67,7 @@ def _be_ordinary() -> None:
         signal.signal(number, signal.SIG_IGN)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    syscalls.give_back(LARGE_BYTES)
     os.umask(0)  # what applications make has the mode they ask for
     syscalls.keep_capabilities()  # it is made in their name, but not with their rights
 
@@ -78,9 +82,7 @@ def _take_precedence() -> None:
 
 def main() -> None:
     """The program, which only mirrord starts."""
-    parser = argparse.ArgumentParser("mirrord volume", description="Started by mirrord.")
-    parser.add_argument("--fd", type=int, required=True)
-    descriptor: int = parser.parse_args().fd
+    descriptor = int(sys.argv[-1])  # after --fd
     os.set_inheritable(descriptor, False)
     _be_ordinary()
     logs.start("info")

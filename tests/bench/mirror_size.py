@@ -140,7 +140,7 @@ for number in range({result.files}):
         say(f"find -ls took {time.monotonic() - began:.1f} s")
         look("looked up")
         lab.exec(serving, "sh", "-c", "echo 2 > /proc/sys/vm/drop_caches")
-        wait_idle([lab.status(node)["volume_pid"] for node in (serving, following)])
+        wait_idle(lab.volume_pids(serving) + lab.volume_pids(following))
         look("forgotten")
         say("changing places")
         lab.farmctl(serving, "swap")

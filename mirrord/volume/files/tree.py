@@ -74,11 +74,12 @@ class Tree:
         self._kept_max = share - self._descriptors_max
 
     def close(self) -> None:
-        """Let go of every descriptor."""
+        """Let go of every descriptor and node; none is known any more."""
         for descriptor in (*self._descriptors.values(), *self._kept.values(), self.root):
             os.close(descriptor)
         self._descriptors.clear()
         self._kept.clear()
+        self.nodes.clear()  # now: who has had the tree may be part of a cycle, and wait for garbage collection
 
     # -- ids -------------------------------------------------------------------------------------------------------
 
