@@ -13,11 +13,11 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from typing import Self
+from typing import Protocol, Self
 
 from lab import machine
 from lab.errors import LabError
-from lab.network import Lab
+from lab.machine import Machine
 from lab.topology import LAN
 
 ACCOUNTS = 64
@@ -36,13 +36,32 @@ WHERE a.amname = 'btree' AND c.relkind = 'i' AND c.relpersistence = 'p'
 CONNECTION = "user=postgres dbname=postgres connect_timeout=2 tcp_user_timeout=1000 keepalives_idle=1"
 
 
+class Places(Protocol):
+    """A lab of any kind, as far as a bank goes."""
+
+    def exec(
+        self, place: str, *command: str, check: bool = True, timeout: float | None = None
+    ) -> subprocess.CompletedProcess[str]: ...
+
+    def machine(self, place: str) -> Machine: ...
+
+
 class Bank:
     """The clients; they work from `with` until its end."""
 
-    def __init__(self, lab: Lab, address: str, first: int = 0, clients: int = 4) -> None:
+    def __init__(
+        self,
+        lab: Places,
+        address: str,
+        first: int = 0,
+        clients: int = 4,
+        *,
+        answer_within_s: float = ANSWER_WITHIN_S,
+    ) -> None:
         """first: the first client's number; of each client the ledger has the transfers 1, 2, 3 and so on once."""
         self.lab = lab
         self.address = address
+        self.answer_within_s = answer_within_s
         self.committed: list[tuple[int, int]] = []
         """Client and number of each transfer that was confirmed."""
         self.confirmed_at: list[float] = []
@@ -106,10 +125,10 @@ class Bank:
         assert session.stdin is not None
         session.stdin.write(f"BEGIN; {updates}{insert}COMMIT;\n\\echo done {number}\n".encode())
         session.stdin.flush()
-        return _answered(session, f"done {number}\n".encode())
+        return _answered(session, f"done {number}\n".encode(), self.answer_within_s)
 
 
-def query(lab: Lab, address: str, text: str) -> str:
+def query(lab: Places, address: str, text: str) -> str:
     """The rows of a query's answer; LabError with the server's words when it fails."""
     command = ["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", f"host={address} {CONNECTION}", "-c", text]
     done = lab.exec(LAN, *command, check=False, timeout=60)
@@ -118,7 +137,7 @@ def query(lab: Lab, address: str, text: str) -> str:
     return done.stdout
 
 
-def imbalances(lab: Lab, address: str) -> list[str]:
+def imbalances(lab: Places, address: str) -> list[str]:
     """Money that has come or gone, of the bank and of pgbench; also while their clients work."""
     found = []
     if (money := query(lab, address, "SELECT sum(balance) FROM account").strip()) != "0":
@@ -131,7 +150,7 @@ def imbalances(lab: Lab, address: str) -> list[str]:
     return found
 
 
-def faults(lab: Lab, address: str) -> list[str]:
+def faults(lab: Places, address: str) -> list[str]:
     """What is wrong inside of the database: money that has come or gone, indexes that do not match their tables."""
     found = imbalances(lab, address)
     try:
@@ -142,7 +161,7 @@ def faults(lab: Lab, address: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def psql(lab: Lab, address: str) -> Iterator[subprocess.Popen[bytes]]:
+def psql(lab: Places, address: str) -> Iterator[subprocess.Popen[bytes]]:
     """A session in the client place, which reads statements and says what \\echo says; it ends at the first error."""
     command = ["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", f"host={address} {CONNECTION}"]
     session = subprocess.Popen(
@@ -164,9 +183,9 @@ def psql(lab: Lab, address: str) -> Iterator[subprocess.Popen[bytes]]:
                 stream.close()
 
 
-def _answered(session: subprocess.Popen[bytes], wanted: bytes) -> bool:
+def _answered(session: subprocess.Popen[bytes], wanted: bytes, within_s: float) -> bool:
     """Whether the session says this within the time a client gives it."""
     assert session.stdout is not None
-    if not select.select([session.stdout], [], [], ANSWER_WITHIN_S)[0]:
+    if not select.select([session.stdout], [], [], within_s)[0]:
         return False
     return session.stdout.readline() == wanted

@@ -12,6 +12,7 @@ import os
 import socket
 import subprocess
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
 from pathlib import Path
@@ -22,35 +23,46 @@ from lab.machine import Machine, signal_service
 from lab.vm.image import Image
 
 MEMORY_MB = 1024
-BOOT_S = 300.0
+BOOT_S = 900.0
 """Software emulation on a machine that does other things, too."""
+COMMAND_S = 600.0
 
 _numbers = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
-    """How a machine is connected."""
+class Link:
+    """One of a machine's network interfaces, the first of which is its eth0."""
 
+    tap: str
+    """Its other end, in the hypervisor's place."""
     mac: str
-    addresses: tuple[IPv4Interface, IPv6Interface]
-    gateway: IPv4Address
+    addresses: tuple[IPv4Interface | IPv6Interface, ...]
+    gateway: IPv4Address | None = None
 
-    def kernel_words(self, name: str) -> str:
+    def kernel_words(self, interface: str) -> str:
         """For the kernel's command line, read by systemd-network-generator(8)."""
-        four, six = self.addresses
-        v4 = f"ip={four.ip}::{self.gateway}:{four.netmask}:{name}::off"
-        return f"{v4} ip=[{six.ip}]:::{six.network.prefixlen}:{name}::off"
+        return " ".join(self._kernel_word(address, interface) for address in self.addresses)
+
+    def _kernel_word(self, address: IPv4Interface | IPv6Interface, interface: str) -> str:
+        if isinstance(address, IPv6Interface):
+            return f"ip=[{address.ip}]:::{address.network.prefixlen}::{interface}:off"
+        return f"ip={address.ip}::{self.gateway or ''}:{address.netmask}::{interface}:off"
+
+    def devices(self) -> list[str]:
+        """QEMU's words."""
+        backend = f"tap,id={self.tap},ifname={self.tap},script=no,downscript=no,vhost=off"
+        return ["-netdev", backend, "-device", f"virtio-net-pci,netdev={self.tap},mac={self.mac}"]
 
 
 class Guest:
     """A machine by its name; nothing is done before `power_on`."""
 
-    def __init__(self, name: str, host: Machine, network: Network, image: Image, log: Path, accel: str) -> None:
-        """host: the place with the bridge and a tap interface of the machine's name. log: takes the console."""
+    def __init__(self, name: str, host: Machine, links: Sequence[Link], image: Image, log: Path, accel: str) -> None:
+        """host: the place with the taps. log: takes the console."""
         self.name = name
         self._host = host
-        self._network = network
+        self._links = links
         self._image = image
         self._log = log
         self._accel = accel
@@ -76,7 +88,7 @@ class Guest:
         signal_service(running, SIGKILL, wait_s=10.0)
 
     def run(
-        self, *command: str, check: bool = True, input: str = "", timeout_s: float = 120.0
+        self, *command: str, check: bool = True, input: str = "", timeout_s: float = COMMAND_S
     ) -> subprocess.CompletedProcess[str]:
         """Run a command inside, as root. LabError if it fails (with `check`) or the machine does not answer in time."""
         if self._channel is None:
@@ -87,7 +99,7 @@ class Guest:
             raise LabError(f"`{' '.join(command)}` failed on {self.name} with status {done.returncode}: {said}")
         return done
 
-    def shell(self, script: str, check: bool = True, timeout_s: float = 120.0) -> str:
+    def shell(self, script: str, check: bool = True, timeout_s: float = COMMAND_S) -> str:
         """What a shell script prints, without the last line's end."""
         return self.run("sh", "-ec", script, check=check, timeout_s=timeout_s).stdout.rstrip("\n")
 
@@ -114,19 +126,25 @@ class Guest:
         raise LabError(f"{self.name} did not boot within {BOOT_S:g} s; its console is in {self._log}")
 
     def _command(self) -> list[str]:
-        named = f"systemd.hostname={self.name} {self._network.kernel_words(self.name)}"
+        networks = " ".join(link.kernel_words(f"eth{number}") for number, link in enumerate(self._links))
+        named = f"systemd.hostname={self.name} net.ifnames=0 {networks}"
         kernel = f"root=/dev/vda rw console=ttyS0 quiet systemd.show_status=no {named}"
         return [
             "qemu-system-x86_64", "-name", self.name, "-nodefaults", "-display", "none", "-serial", "stdio",
             "-accel", self._accel, "-cpu", "max", "-smp", "1", "-m", str(MEMORY_MB),
             "-kernel", str(self._image.kernel), "-initrd", str(self._image.initrd), "-append", kernel,
             "-drive", f"file={self._overlay},if=virtio,cache=unsafe",
-            "-netdev", f"tap,id=net,ifname={self.name},script=no,downscript=no,vhost=off",
-            "-device", f"virtio-net-pci,netdev=net,mac={self._network.mac}",
+            *self._more_disks(),
+            *(word for link in self._links for word in link.devices()),
             "-chardev", f"socket,id=agent,path={self._socket},server=on,wait=off",
             "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=lab.agent",
             "-device", "virtio-rng-pci",
         ]  # fmt: skip
+
+    def _more_disks(self) -> Iterator[str]:
+        """What is written to them is gone with the machine."""
+        for disk in self._image.more_disks:
+            yield from ("-drive", f"file={disk},if=virtio,format=raw,snapshot=on")
 
     def _connect(self, timeout_s: float) -> socket.socket:
         """The channel, once somebody inside answers on it."""

@@ -6,6 +6,7 @@ the base (debootstrap, about 90 s) with the list of packages, the disk (about 25
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -26,7 +27,7 @@ SUITE = "bookworm"
 PACKAGES = (
     "systemd-sysv", "udev", "dbus", "kmod", "linux-image-amd64", "initramfs-tools", "iproute2", "procps",
     "python3-venv", "python3-bpfcc", "libbpf1", "linux-libc-dev",  # what README asks for
-    "nginx-light",
+    "nginx-light", "postgresql",
 )  # fmt: skip
 """The last two lines are the administrator's work; the first is what any Debian machine has."""
 
@@ -44,17 +45,32 @@ class Image:
     kernel: Path
     initrd: Path
     disk: Path
+    more_disks: tuple[Path, ...] = ()
+    """/dev/vdb and so on."""
 
 
-def cached(say: Callable[[str], None]) -> Image:
-    """The image for the sources as they are now; builds what is missing, one process at a time."""
+@contextlib.contextmanager
+def cached(say: Callable[[str], None]) -> Iterator[Image]:
+    """The image for the sources as they are now; builds what is missing, one process at a time. It stays for as long as
+    this lasts, also when other sources want another."""
     cache = Path(os.environ.get("FARMD_LAB_CACHE", "/var/cache/farmd-lab-vm"))
     cache.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(cache, os.O_RDONLY)
+    with contextlib.ExitStack() as in_use:
+        with _locked(cache, fcntl.LOCK_EX):
+            base = _base(cache, say)
+            disk = _disk(cache, base, say)
+            for path in (base, disk):
+                in_use.enter_context(_locked(path, fcntl.LOCK_SH))
+        yield Image(base / "vmlinuz", base / "initrd", disk)
+
+
+@contextlib.contextmanager
+def _locked(path: Path, how: int) -> Iterator[None]:
+    """flock(2); BlockingIOError if the lock is not to be waited for and somebody has it."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        base = _base(cache, say)
-        return Image(base / "vmlinuz", base / "initrd", _disk(cache, base, say))
+        fcntl.flock(descriptor, how)
+        yield
     finally:
         os.close(descriptor)
 
@@ -139,9 +155,10 @@ def _run(command: list[str]) -> str:
 
 
 def _remove(paths: Iterator[Path]) -> None:
-    """Of an earlier recipe, or of a step that failed."""
+    """Of an earlier recipe, or of a step that failed; what is in use stays."""
     for path in paths:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+        with contextlib.suppress(BlockingIOError), _locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()

@@ -2,11 +2,13 @@
 
     ┌────────────────────┐ ┌────────────────────┐
     │ n1  Debian, QEMU   │ │ n2  Debian, QEMU   │
-    │ virtio: 10.0.0.1   │ │ virtio: 10.0.0.2   │     VIPs 10.0.0.100, fd00::100
-    └─────────┼──────────┘ └─────────┼──────────┘
-    ┌─────────┼──────────────────────┼────────────────────┐
-    │      tap n1                 tap n2           switch │  QEMU's processes live here, too
-    │ ════════╧══════════════════════╧═════════╤═════ br0 │  10.0.255.254: the gateway
+    │ eth0: 10.0.0.1     │ │ eth0: 10.0.0.2     │     VIPs 10.0.0.100, fd00::100; of a mirror 10.0.0.200
+    │ eth1: 10.99.0.1    │ │ eth1: 10.99.0.2    │     with two networks only: the cable between the two
+    └───┼───────────┼────┘ └───┼───────────┼────┘
+    ┌───┼───────────┼──────────┼───────────┼──────────────┐
+    │ tap n1    tap n1-hb   tap n2     tap n2-hb   switch │  QEMU's processes live here, too
+    │   │       ════╧══════════│═══════════╧════════  br1 │
+    │ ══╧══════════════════════╧═══════════════╤═════ br0 │  10.0.255.254: the gateway
     └──────────────────────────────────────────┼──────────┘
                                      ┌─────────┴───────────┐
                                      │ lan: clients        │
@@ -27,17 +29,17 @@ from lab.errors import LabError
 from lab.machine import Machine
 from lab.state import State
 from lab.topology import LAN, ROUTER_LAN, SWITCH, Topology, sysctls
-from lab.vm.guest import Guest, Network
+from lab.vm.guest import Guest, Link
 from lab.vm.image import Image
 from lab.waiting import until
 
 
-class VirtualFarm:
+class VirtualLab:
     """The machines of one lab, by its name; nothing is done before `up`."""
 
-    def __init__(self, name: str, nodes: int, image: Image, accel: str) -> None:
+    def __init__(self, name: str, nodes: int, image: Image, accel: str, networks: int = 1) -> None:
         self.state = State(name)
-        self.topology = Topology(nodes)
+        self.topology = Topology(nodes, networks)
         self.guests: dict[str, Guest] = {}
         self._places: dict[str, Machine] = {}
         self._image = image
@@ -76,21 +78,31 @@ class VirtualFarm:
         enter = self._places[place].enter_bound(*command)
         return subprocess.Popen(enter, stdout=stdout, bufsize=0, env=machine.environment())
 
-    def exec(self, place: str, *command: str) -> str:
-        """What a command in a place prints; LabError if it fails."""
+    def exec(
+        self, place: str, *command: str, check: bool = True, timeout: float | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """As of a Lab: run a command in a place; LabError if it fails (with `check`)."""
         done = subprocess.run(
             self._places[place].enter_bound(*command),
-            capture_output=True, text=True, env=machine.environment(), check=False,
+            capture_output=True, text=True, env=machine.environment(), check=False, timeout=timeout,
         )  # fmt: skip
-        if done.returncode:
+        if check and done.returncode:
             raise LabError(f"`{' '.join(command)}` failed in {place}: {done.stderr.strip()}")
-        return done.stdout
+        return done
+
+    def machine(self, place: str) -> Machine:
+        """As of a Lab: a place that is none of the virtual machines."""
+        return self._places[place]
 
     def _cable(self) -> None:
         switch, lan = self._places[SWITCH], self._places[LAN]
         for place, there in self._places.items():
             there.network_command("sysctl --quiet --load=-", sysctls(place))
-        ports = [f"tuntap add dev {name} mode tap\nlink set {name} master br0 up" for name in self.topology.node_names]
+        ports = [
+            f"tuntap add dev {link.tap} mode tap\nlink set {link.tap} master br{network} up"
+            for name in self.topology.node_names
+            for network, link in enumerate(self._links(name))
+        ]
         cables = "".join(cable.plug(lan.pid) for cable in self.topology.cables(LAN))
         lines = [f"addr add {ROUTER_LAN[0]}/16 dev br0", *ports, cables]
         switch.network_command("ip -batch -", self.topology.addresses(SWITCH) + "\n".join(lines))
@@ -99,13 +111,12 @@ class VirtualFarm:
         until(lambda: link.read_text().strip() == "up", "the clients' link to be up")
 
     def _guest(self, name: str) -> Guest:
+        return Guest(name, self._places[SWITCH], self._links(name), self._image, self.state.log(name), self._accel)
+
+    def _links(self, name: str) -> list[Link]:
+        """A machine's interfaces: with the clients, and to the other machine alone."""
         number = self.topology.node_number(name)
         addresses = (IPv4Interface(f"10.0.0.{number}/16"), IPv6Interface(f"fd00::{number}/64"))
-        return Guest(
-            name,
-            self._places[SWITCH],
-            Network(f"52:54:00:00:00:{number:02x}", addresses, IPv4Address(ROUTER_LAN[0])),
-            self._image,
-            self.state.log(name),
-            self._accel,
-        )
+        first = Link(name, f"52:54:00:00:00:{number:02x}", addresses, IPv4Address(ROUTER_LAN[0]))
+        second = Link(f"{name}-hb", f"52:54:00:00:01:{number:02x}", (IPv4Interface(f"10.99.0.{number}/24"),))
+        return [first, second][: self.topology.networks]

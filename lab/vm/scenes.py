@@ -15,7 +15,7 @@ from lab import measure
 from lab.topology import LAN, SWITCH, VIPS
 from lab.vm.guest import Guest
 from lab.vm.image import NEXT_VERSION
-from lab.vm.network import VirtualFarm
+from lab.vm.network import VirtualLab
 from lab.waiting import until
 
 CLIENTS = 32
@@ -94,7 +94,7 @@ class Outcome:
 class Scenes:
     """A farm of two machines, from empty ones to an upgrade."""
 
-    def __init__(self, farm: VirtualFarm, say: Callable[[str], None]) -> None:
+    def __init__(self, farm: VirtualLab, say: Callable[[str], None]) -> None:
         self.farm = farm
         self.say = say
         self.outcome = Outcome()
@@ -298,9 +298,9 @@ class Scenes:
     def _page(self) -> int:
         """The status code of n1's health page."""
         where = f"http://10.0.0.1:{HEALTH_PORT}/ready"
-        return int(self.farm.exec(LAN, "curl", "-sSo/dev/null", "-w%{http_code}", "--max-time", "10", where))
+        return int(self.farm.exec(LAN, "curl", "-sSo/dev/null", "-w%{http_code}", "--max-time", "10", where).stdout)
 
 
-def as_json(outcome: Outcome) -> str:
+def as_json(outcome: Any) -> str:
     """One object, with what is wrong."""
     return json.dumps(asdict(outcome) | {"faults": outcome.faults()})

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mirrord.volume.files import syscalls
+from mirrord.volume.files.followed_tree import FollowedTree
 from mirrord.volume.files.served_tree import ServedTree
 from mirrord.volume.files.tree import ROOT, Tree, UnknownNode
 from mirrord.volume.link.records import Kind, Record
@@ -164,7 +165,7 @@ def test_a_handle_is_of_one_file_even_if_its_number_is_used_again(tmp_path: Path
     for _ in range(20):
         (tmp_path / "a").touch()
         handles.add(handle := syscalls.handle_of(root, b"a"))
-        assert syscalls.generation_of(handle) == int.from_bytes(handle[12:16], "little")
+        assert syscalls.generation_of(handle) == int.from_bytes(handle[8:12], "little")
         (tmp_path / "a").unlink()
         with pytest.raises(OSError, match="Stale"):
             syscalls.open_by_handle(root, handle, os.O_RDONLY)
@@ -199,4 +200,17 @@ def test_a_folder_that_was_read_to_its_end_is_read_from_its_beginning_by_the_nex
     assert os.listdir(followed.descriptor(ROOT)) == ["a"]
     served.close()
     followed.close()
+    os.close(root)
+
+
+def test_a_closed_tree_knows_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    root = os.open(tmp_path, os.O_RDONLY)
+    served, followed = ServedTree(0, os.dup(root)), FollowedTree(0, os.dup(root))
+    node, _ = served.lookup(ROOT, b"a")
+    assert list(served.bindings(node.id))
+    followed.bind(ROOT, b"a", node.id)
+    served.close()
+    followed.close()
+    assert not any((served.nodes, served.bound, followed.nodes, followed.ids))
     os.close(root)
