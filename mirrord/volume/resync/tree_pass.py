@@ -143,7 +143,6 @@ class Pass:
                 return
             self.screen.disturbed.discard(folder)
             flags = WHOLE * self.everything | OTHER * self._plan.is_other(folder)
-            flags = WHOLE * self.everything | OTHER * self._plan.is_other(folder)
             listing = Listing(self.tree.number, folder, fd, flags, self._candidates.has_moved)
             try:
                 for record in listing.parts():
