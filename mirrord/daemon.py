@@ -133,7 +133,6 @@ class Daemon:
             for sock in self.witness.sockets if self.witness is not None else ():
                 loop.add_reader(sock, self._read_witness)
             looking = asyncio.create_task(self._look_at_diverged())
-            notify.ready()
             self._tick()
             await self._stopped.wait()
             looking.cancel()
@@ -175,6 +174,8 @@ class Daemon:
         if sentence := self.linking.take(report):
             self.remark(sentence)
         self.step(Reported(report))
+        if isinstance(report, orders.Opened | orders.Refused):
+            notify.ready()  # not before, so that an order that follows `systemctl start` does not come too early
         if isinstance(report, orders.InSync) and (kept := self.seen.kept_there()) is not None:
             self.remark(f"{self.core.peer_name} keeps files that only it had in {kept.folder}: {kept.files}")
 
@@ -182,6 +183,7 @@ class Daemon:
         self.seen.lose()
         self.linking.lose()
         self.step(VolumeLost(why))
+        notify.ready()  # to wait on would help nobody: the status says why
 
     def _tick(self) -> None:
         # First everything that has arrived, then judgement: a late loop must not blame its peer.

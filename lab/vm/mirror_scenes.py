@@ -132,7 +132,7 @@ class Scenes:
         self.n1.run("farmctl", "init", "--mirror", "--name", "db", "--directory", DATA,
                     "--vip", VIP, "--interface", "eth0", "--witness", ROUTER_LAN[0], *nodes,
                     "--service", "unit=postgresql@15-main.service",
-                    "--check", "exec=runuser -u postgres -- pg_isready -q")  # fmt: skip
+                    "--check", "exec=/usr/lib/postgresql/15/bin/pg_isready -q")  # fmt: skip
         if self.alias:
             self.n1.shell("sed -i 's/^# vip_mode = .*/vip_mode = \"alias\"/' /etc/farmd/db.toml")
         for name in ("db.toml", "db.key"):
