@@ -66,6 +66,7 @@ def test_a_restart_of_the_one_that_follows_disturbs_nobody(pair: tuple[Node, Nod
     serving, following = pair
     main = serving.show("app.service", "MainPID")
     following.do("systemctl", "restart", UNIT)
+    assert following.kinds() == [COVER], "what systemd has started is open"
     following.wait("SECOND")
     assert following.kinds() == [COVER]
     assert serving.show("app.service", "MainPID") == main
