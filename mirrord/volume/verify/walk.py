@@ -140,11 +140,9 @@ class Walk:
 
     def _enter(self, folder: int) -> Iterator[bool]:
         """List a folder, and compare what is in it; its own folders come next."""
-        try:
-            self._names.introduce(folder)
-            fd = self._names.open(folder, READ_FOLDER)
-        except (OSError, LookupError):
-            return  # removed since it was listed
+        fd = self._open(folder)
+        if fd is None:
+            return
         listing = Listing(self._tree.number, folder, fd, 0)
         try:
             for record in self._parts(listing):
@@ -158,10 +156,8 @@ class Walk:
         """If it is where it was moved to, or was moved on from there, which has been told."""
         folder, name = missed.folder, missed.name
         self._names.meet(folder, missed.folder_handle)
-        try:
-            self._names.introduce(folder)
-            fd = self._names.open(folder, READ_FOLDER)
-        except (OSError, LookupError):
+        fd = self._open(folder)
+        if fd is None:
             return
         try:
             entry, handle = read_entry(fd, name), syscalls.handle_of(fd, name)
@@ -269,10 +265,8 @@ class Walk:
 
     def _look_at(self, folder: int, handle: bytes, names: list[bytes]) -> Iterator[bool]:
         self._settle_times()
-        try:
-            self._names.introduce(folder)
-            fd = self._names.open(folder, READ_FOLDER)
-        except (OSError, LookupError):
+        fd = self._open(folder)
+        if fd is None:
             return
         try:
             entries = [self._entry(fd, name) for name in names]
@@ -300,6 +294,14 @@ class Walk:
         with suppress(OSError, LookupError):
             self._names.introduce(node)
         return node == ROOT or node in self._tree.bound
+
+    def _open(self, folder: int) -> int | None:
+        """A folder that the peer knows by then, for reading; the caller closes it. None: it was removed meanwhile."""
+        try:
+            self._names.introduce(folder)
+            return self._names.open(folder, READ_FOLDER)
+        except (OSError, LookupError):
+            return None
 
     def _report(self, place: _Place, words: Iterable[str]) -> None:
         try:
