@@ -26,6 +26,7 @@ VIP = "10.0.0.200"
 CLIENTS = 2
 HEALTH_PORT = 5480
 CALM_S = 10.0
+"""The interval in which a rate is measured."""
 ANSWER_WITHIN_S = 4.0
 """A client's patience with a transfer, on emulated processors."""
 SETTLED_S = 600.0

@@ -6,7 +6,6 @@ MIRROR_SEEDS says how many seeds of the exerciser, MIRROR_WORKLOADS=long asks fo
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -99,7 +98,6 @@ def test_sqlite_is_whole(lab: MirrorLab) -> None:
     run(lab, workloads.sqlite(DATA, rows=200_000 if LONG else 5_000))
 
 
-@pytest.mark.skipif(not shutil.which("stress-ng"), reason="there is no stress-ng here")
 def test_stress_ng_finds_no_fault(lab: MirrorLab) -> None:
     run(lab, workloads.stress(DATA, LONG), timeout_s=1200)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,10 +13,7 @@ from lab.waiting import until
 from mirrord.compare import differences, listing
 from tests.mirror.serving import ROOT, served
 
-pytestmark = [
-    pytest.mark.needs_root,
-    pytest.mark.skipif(not shutil.which("mkfs.xfs"), reason="there is no mkfs.xfs here"),
-]
+pytestmark = pytest.mark.needs_root
 
 
 @pytest.fixture

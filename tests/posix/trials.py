@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.waiting import until
 from tests.posix.attempts import PAIRS, SINGLE
 from tests.posix.situations import ORDINARY, PATHS, PERMISSIONS, STRANGER, USERS, WRITABLE_BY_ANYBODY, Situation
 
@@ -160,8 +161,7 @@ def _path(folder: Path, situation: Situation) -> bytes:
 def _wait_tick() -> None:
     """Until the clock that file systems take times from has moved."""
     now = time.clock_gettime_ns(_COARSE)
-    while time.clock_gettime_ns(_COARSE) == now:
-        time.sleep(0.0005)
+    until(lambda: time.clock_gettime_ns(_COARSE) != now, "the clock to move", interval_s=0.0005)
 
 
 _TIMES = ("mtime", "ctime")
