@@ -3,6 +3,7 @@
 All in /run/farm-lab/NAME. What runs is never recorded: /proc tells (lab/processes.py).
 """
 
+import contextlib
 import json
 import re
 import shutil
@@ -31,9 +32,8 @@ class State:
 
     def claim(self, topology: Topology) -> None:
         """Create the folder, which makes the name ours; LabError if it is taken."""
-        ROOT.mkdir(mode=0o755, exist_ok=True)
         try:
-            self.folder.mkdir(mode=0o700)
+            self._make_folder()
         except FileExistsError:
             message = f"the lab {self.name!r} is up, or a crash left it; end it with: ./lab/lab down --name {self.name}"
             raise LabError(message) from None
@@ -61,5 +61,12 @@ class State:
     def remove(self) -> None:
         """Forget the lab."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        if ROOT.is_dir() and not any(ROOT.iterdir()):
+        with contextlib.suppress(OSError):  # another lab is in it, or takes it away too
             ROOT.rmdir()
+
+    def _make_folder(self) -> None:
+        ROOT.mkdir(mode=0o755, exist_ok=True)
+        try:
+            self.folder.mkdir(mode=0o700)
+        except FileNotFoundError:  # the last other lab has just gone, and ROOT with it
+            self._make_folder()

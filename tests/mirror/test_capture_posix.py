@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,15 +51,15 @@ def _run(directory: Path, uid: int) -> Seen:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    made = tmp_path_factory.mktemp("posix")
-    for parent in (made, made.parent, made.parent.parent):
-        parent.chmod(0o755)  # the user comes through
-    prepare(made / "plain")
-    for name in ("mirrored", "peer"):
-        subprocess.run(["cp", "-a", made / "plain", made / name], check=True)
-    yield made
-    shutil.rmtree(made)
+def folder() -> Iterator[Path]:
+    """Not in pytest's folders, which users must not look into."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="test-posix-") as name:
+        made = Path(name)
+        made.chmod(0o755)  # the user comes through
+        prepare(made / "plain")
+        for copy in ("mirrored", "peer"):
+            subprocess.run(["cp", "-a", made / "plain", made / copy], check=True)
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import queue
 import socket
 import time
@@ -20,11 +19,13 @@ from mirrord.volume.link.dialling import Dialler, Line
 from mirrord.volume.link.greeting import Greeting, Standing, keyring
 from mirrord.volume.link.listening import HALF_OPEN_MAX, Listener
 from tests.mirror.certificates import certificate
+from tests.mirror.volumes import loopback
 
 KEYS = keyring(["11" * 32])
 PRIMARY = Standing("db", 1, 2, (3, 1))
 SECONDARY = Standing("db", 2, 1, (3, 1))
-_ports = itertools.count(21000 + os.getpid() % 4000 * 8)
+ADDRESS = loopback(1)
+_ports = itertools.count(30000)
 
 
 class Ends:
@@ -41,7 +42,7 @@ class Ends:
         self._open: list[Listener | Dialler] = []
 
     def line(self, side: str) -> Line:
-        return Line(["127.0.0.1"], ["127.0.0.1"], self.port, self._tls.get(side))
+        return Line([ADDRESS], [ADDRESS], self.port, self._tls.get(side))
 
     def listen(self, standing: Standing = SECONDARY) -> Listener:
         line, greeted = self.line("secondary"), lambda channel, _: self.there.put(channel)
@@ -144,13 +145,13 @@ def test_both_ends_tell_why_they_do_not_link(ends: Ends) -> None:
     why = "node 2 is at generation 4.2 and node 1 at 3.1"
     until(lambda: bool(ends.told_here) and bool(ends.told_there), "both to tell")
     assert time.monotonic() - began_s >= 0.3, "a peer may just be late"
-    assert (ends.told_here, ends.told_there) == ([f"at 127.0.0.1: the peer refuses the link: {why}"], [why])
+    assert (ends.told_here, ends.told_there) == ([f"at {ADDRESS}: the peer refuses the link: {why}"], [why])
 
 
 @pytest.mark.usefixtures("impatient")
 def test_a_peer_that_is_not_there_is_told_of(ends: Ends) -> None:
     ends.dial()
-    until(lambda: ends.told_here == ["127.0.0.1 cannot be reached (Connection refused)"], "the primary to tell")
+    until(lambda: ends.told_here == [f"{ADDRESS} cannot be reached (Connection refused)"], "the primary to tell")
 
 
 @pytest.mark.usefixtures("impatient")
@@ -160,7 +161,7 @@ def test_a_peer_with_another_key_is_told_of_at_both_ends(ends: Ends) -> None:
     until(lambda: bool(ends.told_here) and bool(ends.told_there), "both to tell")
     assert "does not follow, or has other keys or another mirror" in ends.told_here[0]
     assert ends.told_there == [
-        "what comes from 127.0.0.1 is not the peer: the other end does not hold a key of this mirror"
+        f"what comes from {ADDRESS} is not the peer: the other end does not hold a key of this mirror"
     ]
 
 
@@ -168,11 +169,11 @@ def test_what_strangers_do_is_not_told(ends: Ends, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(dialling, "TELL_AFTER_S", 0.0)
     ends.listen()
     for said in (b"GET / HTTP/1.1\r\n\r\n", Greeting(PRIMARY, keyring(["22" * 32]), "primary").begin()):
-        with socket.create_connection(("127.0.0.1", ends.port), source_address=("127.0.0.9", 0)) as stranger:
+        with socket.create_connection((ADDRESS, ends.port), source_address=(loopback(2), 0)) as stranger:
             stranger.sendall(said)
             assert ended(stranger)
     assert ends.told_there == []
-    with socket.create_connection(("127.0.0.1", ends.port)) as peer:
+    with socket.create_connection((ADDRESS, ends.port), source_address=(ADDRESS, 0)) as peer:
         peer.sendall(b"GET / HTTP/1.1\r\n\r\n")
         assert ended(peer)
     assert len(ends.told_there) == 1
@@ -182,7 +183,7 @@ def test_strangers_are_told_nothing_and_do_not_keep_the_port_busy(ends: Ends) ->
     ends.listen()
     with contextlib.ExitStack() as stack:
         strangers = [
-            stack.enter_context(socket.create_connection(("127.0.0.1", ends.port))) for _ in range(HALF_OPEN_MAX * 2)
+            stack.enter_context(socket.create_connection((ADDRESS, ends.port))) for _ in range(HALF_OPEN_MAX * 2)
         ]
         strangers[-1].sendall(b"GET / HTTP/1.1\r\n\r\n")
         assert ended(strangers[-1])
@@ -208,14 +209,14 @@ def all_said(stranger: socket.socket) -> bytes:
 def test_a_silent_stranger_is_sent_away(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mirrord.volume.link.listening.GREET_WITHIN_S", 0.05)
     ends.listen()
-    with socket.create_connection(("127.0.0.1", ends.port)) as stranger:
+    with socket.create_connection((ADDRESS, ends.port)) as stranger:
         stranger.sendall(b"FRMS")
         assert ended(stranger)
 
 
 def test_a_recorded_greeting_gets_no_link(ends: Ends) -> None:
     ends.listen()
-    with socket.create_connection(("127.0.0.1", ends.port)) as replay:
+    with socket.create_connection((ADDRESS, ends.port)) as replay:
         recorded = Greeting(PRIMARY, KEYS, "primary").begin()
         replay.sendall(recorded)
         assert replay.recv(1000).startswith(b"FRMS")
@@ -229,7 +230,7 @@ def test_a_running_link_is_not_disturbed_by_strangers_and_replaced_by_the_peer(e
     ends.dial()
     here, there = ends.linked()
     for _ in range(20):
-        with socket.create_connection(("127.0.0.1", ends.port)) as stranger:
+        with socket.create_connection((ADDRESS, ends.port)) as stranger:
             stranger.sendall(bytes(100))
             assert ended(stranger)
     both_ways(here, there)
@@ -242,7 +243,7 @@ def test_a_running_link_is_not_disturbed_by_strangers_and_replaced_by_the_peer(e
 def test_nobody_is_handed_over_after_close(ends: Ends) -> None:
     ends.listen().close()
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", ends.port))
+        socket.create_connection((ADDRESS, ends.port))
     ends._open.clear()
 
 
@@ -290,6 +291,6 @@ def test_a_certificate_of_another_authority_gets_no_link(side: str, certificates
 def test_without_tls_there_is_no_link_to_a_node_that_wants_it(certificates: dict[str, dict[str, str]]) -> None:
     with contextlib.closing(Ends({"secondary": certificates["secondary"]})) as ends:
         ends.listen()
-        with socket.create_connection(("127.0.0.1", ends.port)) as stranger:
+        with socket.create_connection((ADDRESS, ends.port)) as stranger:
             stranger.sendall(Greeting(PRIMARY, KEYS, "primary").begin())
             assert b"FRMS" not in all_said(stranger)

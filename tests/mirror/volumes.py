@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -36,7 +37,7 @@ from mirrord.orders import (
 KEY = "11" * 32
 WAIT_S = 20.0
 T = TypeVar("T")
-_ports = itertools.count(30000 + os.getpid() % 3000 * 8)
+_ports = itertools.count(30000)
 
 
 class VolumeProcess:
@@ -159,7 +160,7 @@ class Pair:
         if not own.is_dir() or not (own / "state").is_dir():
             (own / "data").mkdir(parents=True)  # not looked at later, when a dead mount may be over it
             (own / "state").mkdir()
-        addresses = {1: "127.0.0.1", 2: "127.0.0.2"}
+        addresses = {node: loopback(node) for node in (1, 2)}
         opening = Open(
             "db", node, [str(own / "data")], str(own / "state"), "applied", [KEY], [addresses[node]], 3 - node,
             [addresses[3 - node]], self._port,
@@ -192,6 +193,11 @@ class Pair:
     def close(self) -> None:
         for volume in self._keep:
             volume.close()
+
+
+def loopback(node: int) -> str:
+    """An address of this machine that no other process of the tests takes: there are 2^24, and 2^22 process numbers."""
+    return str(IPv4Address(127 << 24 | os.getpid() << 2 | node))
 
 
 @contextlib.contextmanager
