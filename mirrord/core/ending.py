@@ -87,7 +87,8 @@ def _wish(core: Core, now_ns: int, word: Word) -> str:
     if now_ns < core.swap_until_ns or word.wants_swap:
         core.stands_in = False
         return "the two change places"
-    if core.machine.health.given_up:
+    rests = core.machine.application is Application.OFF and now_ns < core.next_try_ns
+    if core.machine.health.given_up or rests:
         return "the application cannot be kept running here"
     if core.machine.health.elsewhere:
         return core.machine.health.elsewhere

@@ -126,6 +126,12 @@ class Core:
         broken = bool(volume.fault or self.machine.refusal) or self.ticked_ns < self.broken_until_ns
         return self.wanted and volume.opened is not None and not broken
 
+    @property
+    def next_try_ns(self) -> int:
+        """Till then an application that could not be kept running here rests. Where nobody else can serve, it is tried
+        again and again."""
+        return self.broken_until_ns - self.settings.broken_ns + self.settings.retry_ns
+
     def objection(self, now_ns: int, wish: Event) -> str:
         """Why an operator's wish cannot be fulfilled now, in a sentence; empty if it can. Ask before `step`."""
         return objections.to(self, now_ns, wish)

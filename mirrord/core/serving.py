@@ -132,15 +132,10 @@ def work(core: Core, now_ns: int) -> None:
         _steer(core, now_ns)
     if volume.ready and volume.mounted:
         machine.take_address()
-        if machine.application is Application.OFF and now_ns >= _next_try_ns(core):
+        if machine.application is Application.OFF and now_ns >= core.next_try_ns:
             machine.start_application()
         elif machine.health.given_up:
             machine.stop_application(force=True)
-
-
-def _next_try_ns(core: Core) -> int:
-    """Where nobody else can serve, an application that cannot be kept running is tried again and again."""
-    return core.broken_until_ns - core.settings.broken_ns + core.settings.retry_ns
 
 
 def _steer(core: Core, now_ns: int) -> None:

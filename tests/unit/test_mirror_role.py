@@ -499,6 +499,17 @@ def test_an_application_that_cannot_be_kept_running_goes_to_the_peer() -> None:
     assert not table.core.able
 
 
+def test_what_was_given_up_goes_to_a_peer_that_can_take_it_only_later() -> None:
+    table = leading()
+    table.hears(second(table, able=False))
+    table.step(Health(ready=False, given_up="app: restarted 3 times"))
+    table.step(ApplicationStopped())
+    assert table.core.ending is None
+    table.hears(second(table))
+    assert table.core.ending is not None
+    assert table.core.ending.handover
+
+
 def test_a_check_that_fails_here_gives_the_application_to_a_peer_that_can_take_it() -> None:
     fails = Health(ready=True, failing=("app",), elsewhere="check app fails")
     table = leading()
