@@ -23,6 +23,10 @@ log = logging.getLogger(__name__)
 DATAGRAM_BYTES_MAX = 65535
 DATAGRAMS_AT_ONCE = 1000
 """Read before anything else happens; more than a socket's buffer holds of heartbeats."""
+SO_RCVBUFFORCE = 33
+"""A buffer beyond the machine's limit, for root (socket(7); Python's socket does not have it)."""
+BUFFER_BYTES = 1 << 20
+"""What arrives while the daemon does something else: a burst of strangers must not push the heartbeats out."""
 NETWORK_CONTROL = 0xC0
 """IP precedence of routing protocols (DSCP CS6, RFC 4594 section 3.1): heartbeats outlive a full link."""
 
@@ -103,6 +107,8 @@ def _bind(address: str, port: int) -> socket.socket:
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, NETWORK_CONTROL)
     else:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, NETWORK_CONTROL)
+    with contextlib.suppress(PermissionError):  # not root: a test
+        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES)
     try:
         sock.bind((address, port))
     except OSError as error:

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from ipaddress import ip_address
 
 import pytest
 
-from farmd.config import Config, Farm, Node
 from farmd.core.events import Broadcast, Heartbeat
 from farmd.heartbeats import Heartbeats
 from farmd.traffic import PERIOD_NS, Meter, Traffic
 from lab.waiting import until
-from tests.unit.ports import udp_port
 from tests.unit.states import JOINING
-
-NODES = (Node(1, "n1", (ip_address("127.0.0.1"),)), Node(2, "n2", (ip_address("127.0.0.2"),)))
+from tests.unit.two_nodes import two_nodes
 
 
 def test_rates_are_what_the_counters_grew_in_a_second() -> None:
@@ -38,12 +34,8 @@ def test_a_reading_is_due_once_a_second() -> None:
 @pytest.fixture
 def pair() -> Iterator[tuple[Heartbeats, Heartbeats]]:
     """The sockets of two nodes, of which the first sends and the second receives."""
-    farm = Farm("web", (ip_address("10.0.0.100"),), "eth0", (bytes(32),), port=udp_port())
-    config = Config(farm=farm, nodes=NODES)
-    sender, receiver = Heartbeats(config, NODES[0], 7), Heartbeats(config, NODES[1], 8)
-    yield sender, receiver
-    sender.close()
-    receiver.close()
+    with two_nodes() as both:
+        yield both
 
 
 def heard(receiver: Heartbeats, count: int) -> list[Heartbeat]:
