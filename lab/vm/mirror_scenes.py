@@ -39,6 +39,9 @@ printf '[Service]\\nTimeoutStartSec={SETTLED_S:g}\\nTimeoutStopSec={SETTLED_S:g}
 systemctl daemon-reload
 """
 """What README does not say: on a busy host an emulated processor takes minutes to load the programs."""
+CHECK_PATIENCE = r"interval_s = 5\ntimeout_s = 10\n"
+"""For the check, the last table of what `init` writes. An emulated processor takes more than a second for pg_isready,
+which is all that a check has by default: it would fail, and the application be given to the other node."""
 GAP_S_MAX = 60.0
 """A change of roles that clients saw for longer is misbehaviour, however slow the processors."""
 RATE_MB_S = 900.0
@@ -134,6 +137,7 @@ class Scenes:
                     "--vip", VIP, "--interface", "eth0", "--witness", ROUTER_LAN[0], *nodes,
                     "--service", "unit=postgresql@15-main.service",
                     "--check", "exec=/usr/lib/postgresql/15/bin/pg_isready -q")  # fmt: skip
+        self.n1.shell(f"printf '{CHECK_PATIENCE}' >> /etc/farmd/db.toml")
         if self.alias:
             self.n1.shell("sed -i 's/^# vip_mode = .*/vip_mode = \"alias\"/' /etc/farmd/db.toml")
         for name in ("db.toml", "db.key"):
