@@ -8,9 +8,11 @@ machine. Exit status 1 if the farm or mirror misbehaved, or tests failed.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 
 from rich.console import Console
 
@@ -18,7 +20,6 @@ from lab.showing import judge, showing
 from lab.vm import mirror_scenes, scenes, testing
 from lab.vm.image import Image, cached
 from lab.vm.network import VirtualLab
-from lab.vm.scenes import as_json
 
 
 def _arguments() -> argparse.Namespace:
@@ -52,7 +53,7 @@ def main() -> int:
     status = judge("mirror" if arguments.mirror else "farm", faults, console)
     say("All is as it should be." if not faults else f"{len(faults)} things are not as they should be.")
     if arguments.json:
-        print(as_json(outcome))
+        print(json.dumps(asdict(outcome) | {"faults": faults}))
     return status
 
 

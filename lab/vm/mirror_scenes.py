@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import functools
-import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
 
 from lab import mirror_bank
 from lab.errors import LabError
 from lab.mirror_bank import TABLES, Bank
-from lab.topology import LAN, ROUTER_LAN
+from lab.topology import ROUTER_LAN
 from lab.vm.guest import Guest
 from lab.vm.image import NEXT_VERSION
 from lab.vm.network import VirtualLab
+from lab.vm.two_machines import TwoMachines
 from lab.waiting import until
 
 DATA = "/var/lib/postgresql/15/main"
@@ -24,7 +23,6 @@ SETTINGS = "/etc/postgresql/15/main"
 PROGRAMS = "/usr/lib/postgresql/15/bin"
 VIP = "10.0.0.200"
 CLIENTS = 2
-HEALTH_PORT = 5480
 CALM_S = 10.0
 """The interval in which a rate is measured."""
 ANSWER_WITHIN_S = 4.0
@@ -80,23 +78,14 @@ class Outcome:
         return [sentence for wrong, sentence in rules if wrong] + slow + self.wrong
 
 
-class Scenes:
+class Scenes(TwoMachines):
     """A mirror of two machines, from empty ones to an upgrade. In each scene `bank` is the clients."""
 
     def __init__(self, lab: VirtualLab, say: Callable[[str], None], *, alias: bool) -> None:
         """alias: the virtual address is an ordinary one, announced by ARP."""
-        self.lab = lab
-        self.say = say
+        super().__init__(lab, "mirrord@db", say)
         self.alias = alias
         self.outcome = Outcome()
-
-    @property
-    def n1(self) -> Guest:
-        return self.lab.guests["n1"]
-
-    @property
-    def n2(self) -> Guest:
-        return self.lab.guests["n2"]
 
     def run(self) -> Outcome:
         self._database()
@@ -140,18 +129,14 @@ class Scenes:
         self.n1.shell(f"printf '{CHECK_PATIENCE}' >> /etc/farmd/db.toml")
         if self.alias:
             self.n1.shell("sed -i 's/^# vip_mode = .*/vip_mode = \"alias\"/' /etc/farmd/db.toml")
-        for name in ("db.toml", "db.key"):
-            text = self.n1.shell(f"cat /etc/farmd/{name}")
-            self.n2.run("sh", "-ec", f"umask 077; cat > /etc/farmd/{name}", input=text + "\n")
+        self.copy_to_n2("/etc/farmd/db.toml", "/etc/farmd/db.key")
         self.n2.shell(f"rm -rf {DATA}/*")
         self._on_both("farmctl check-config --here /etc/farmd/db.toml")
         told = "{ journalctl --quiet --no-pager -n 20 -u mirrord@db; exit 1; }"
         self._on_both(f"systemctl enable --quiet --now mirrord@db farm-health || {told}")
         self.n1.shell(f"farmctl promote && farmctl wait insync --within {SETTLED_S:g}")
         self._wait_pair(self.n1)
-        names = ["Type", "ActiveState", "SubState", "WatchdogUSec", "NRestarts"]
-        shown = self.n1.shell(f"systemctl show mirrord@db -p {','.join(names)}")
-        self.outcome.unit = dict(line.split("=", 1) for line in shown.splitlines())
+        self.outcome.unit = self.shown()
         unit = ", ".join(f"{name}={value}" for name, value in self.outcome.unit.items())
         self.say(f"2. setup, init, check-config, enable, promote: in sync {time.monotonic() - start:.0f} s after the "
                  f"first command. mirrord@db is {unit}.")  # fmt: skip
@@ -195,11 +180,11 @@ class Scenes:
                  f"and was in sync after {back_s:.0f} s.")  # fmt: skip
 
     def _frozen(self, bank: Bank) -> None:
-        before = self._pid(self.n1)
+        before = self.pid(self.n1)
         start = time.monotonic()
         freeze = functools.partial(self.n1.run, "kill", "-STOP", before)
         gap_s = self._watched(bank, "frozen", freeze, self.n2)
-        until(lambda: self._pid(self.n1) not in (before, "0"), "the watchdog to restart mirrord", SETTLED_S, LOOK_S)
+        until(lambda: self.pid(self.n1) not in (before, "0"), "the watchdog to restart mirrord", SETTLED_S, LOOK_S)
         self._wait_pair(self.n2)
         back_s = self.outcome.back_s["frozen"] = round(time.monotonic() - start, 1)
         self._check_lost(bank, "the freeze")
@@ -210,7 +195,7 @@ class Scenes:
         self._on_both(f"sed -i '/^\\[mirror\\]$/a resync_rate_mb_s = {RATE_MB_S}' /etc/farmd/db.toml")
         self._on_both("systemctl reload mirrord@db")
         said = f"mirror.resync_rate_mb_s is {RATE_MB_S} from now on"
-        for guest in self._guests:
+        for guest in self.both:
             until(functools.partial(self._tells, guest, said), f"{guest.name} to say {said!r}", SETTLED_S, LOOK_S)
         self.say(f"9. A changed configuration, systemctl reload mirrord@db: both say that {said}.")
 
@@ -222,7 +207,7 @@ class Scenes:
         self._wait_pair(self.n1)
         self._restart_as_next(self.n2, self.n1)
         gap_s = self.outcome.gap_s["upgrade"] = round(bank.longest_gap_s(start, time.monotonic()), 1)
-        self.outcome.versions = {guest.name: str(self._status(guest).get("version")) for guest in self._guests}
+        self.outcome.versions = {guest.name: self.version(guest) for guest in self.both}
         self.say(f"10. Both upgraded to {NEXT_VERSION}, the one that follows first, then swap, then the other: the "
                  f"clients waited {gap_s:.1f} s at most.")  # fmt: skip
 
@@ -233,7 +218,7 @@ class Scenes:
         verified = self.n1.run("farmctl", "verify", check=False)
         if verified.returncode:
             self.outcome.wrong.append(f"verify: {(verified.stdout + verified.stderr).strip()}")
-        self.outcome.pages = {guest.name: self._page(guest) for guest in self._guests}
+        self.outcome.pages = {guest.name: self.page(guest, "/mirror/db") for guest in self.both}
         self.say(f"11. {self.outcome.committed} transfers were committed, {self.outcome.lost} of them are lost; "
                  f"verify: {verified.stdout.strip()}; health pages: {self.outcome.pages}.")  # fmt: skip
 
@@ -242,7 +227,7 @@ class Scenes:
     def _on_both(self, script: str) -> None:
         """At once, since each machine has a processor of its own."""
         with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda guest: guest.shell(script), self._guests))
+            list(pool.map(lambda guest: guest.shell(script), self.both))
 
     def _watched(self, bank: Bank, scene: str, do: Callable[[], object], takes_over: Guest) -> float:
         """Do something at which the other node takes over; the longest wait of the clients, in seconds."""
@@ -269,19 +254,6 @@ class Scenes:
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
-    @property
-    def _guests(self) -> Iterable[Guest]:
-        return self.lab.guests.values()
-
-    def _status(self, guest: Guest) -> dict[str, Any]:
-        """What farmctl says there; empty if it does not answer."""
-        done = guest.run("farmctl", "status", "--json", check=False)
-        try:
-            answer = json.loads(done.stdout)
-        except ValueError:
-            return {}
-        return answer if isinstance(answer, dict) and answer.get("ok") else {}
-
     def _wait_serving(self, guest: Guest) -> None:
         self._wait(guest, "prim")
 
@@ -302,12 +274,4 @@ class Scenes:
             self.outcome.wrong.append(f"after {what}, {len(lost)} committed transfers were missing")
 
     def _tells(self, guest: Guest, text: str) -> bool:
-        return any(text in event["text"] for event in self._status(guest).get("events", ()))
-
-    def _pid(self, guest: Guest) -> str:
-        return guest.shell("systemctl show mirrord@db -P MainPID")
-
-    def _page(self, guest: Guest) -> int:
-        """The status code of a node's health page."""
-        where = f"http://{self.lab.topology.node_addresses(guest.name)[0]}:{HEALTH_PORT}/mirror/db"
-        return int(self.lab.exec(LAN, "curl", "-sSo/dev/null", "-w%{http_code}", "--max-time", "10", where).stdout)
+        return any(text in event["text"] for event in self.status(guest).get("events", ()))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from lab import measure
@@ -16,6 +15,7 @@ from lab.topology import LAN, SWITCH, VIPS
 from lab.vm.guest import Guest
 from lab.vm.image import NEXT_VERSION
 from lab.vm.network import VirtualLab
+from lab.vm.two_machines import TwoMachines
 from lab.waiting import until
 
 CLIENTS = 32
@@ -37,7 +37,6 @@ LOOK_S = 1.0
 """Between two looks at the farm: each of them loads a Python program in there, which is work for a second."""
 GAP_MS_MAX = 2500.0
 """A takeover that clients saw for longer is misbehaviour; about 400 ms on real processors."""
-HEALTH_PORT = 5480
 
 
 @dataclass
@@ -91,21 +90,12 @@ class Outcome:
         return [sentence for wrong, sentence in rules if wrong]
 
 
-class Scenes:
+class Scenes(TwoMachines):
     """A farm of two machines, from empty ones to an upgrade."""
 
-    def __init__(self, farm: VirtualLab, say: Callable[[str], None]) -> None:
-        self.farm = farm
-        self.say = say
+    def __init__(self, lab: VirtualLab, say: Callable[[str], None]) -> None:
+        super().__init__(lab, "farmd@web", say)
         self.outcome = Outcome()
-
-    @property
-    def n1(self) -> Guest:
-        return self.farm.guests["n1"]
-
-    @property
-    def n2(self) -> Guest:
-        return self.farm.guests["n2"]
 
     def run(self) -> Outcome:
         self._first_steps()
@@ -123,19 +113,17 @@ class Scenes:
 
     def _first_steps(self) -> None:
         """As README says, on machines with the packages and the virtual environment and nothing else."""
-        nodes = [f"--node={name}=10.0.0.{number}" for number, name in enumerate(self.farm.guests, start=1)]
+        nodes = [f"--node={name}=10.0.0.{number}" for number, name in enumerate(self.lab.guests, start=1)]
         vips = [f"--vip={vip}" for vip in VIPS]
-        for guest in self.farm.guests.values():
+        for guest in self.both:
             guest.run("/opt/farmd/bin/farmctl", "setup")
         self.n1.run("farmctl", "init", *vips, *nodes, "--service=unit=nginx.service", "--check=http=http://127.0.0.1/")
-        for name in ("web.toml", "web.key"):
-            text = self.n1.shell(f"cat /etc/farmd/{name}")
-            self.n2.run("sh", "-ec", f"umask 077; cat > /etc/farmd/{name}", input=text + "\n")
-        for guest in self.farm.guests.values():
+        self.copy_to_n2("/etc/farmd/web.toml", "/etc/farmd/web.key")
+        for guest in self.both:
             guest.run("farmctl", "check-config", "--here", "/etc/farmd/web.toml")
             guest.run("systemctl", "enable", "--quiet", "--now", "farmd@web", "farm-health")
         self._wait_whole()
-        self.outcome.xdp = {name: self._status(guest)["xdp"] for name, guest in self.farm.guests.items()}
+        self.outcome.xdp = {name: self.status(guest)["xdp"] for name, guest in self.lab.guests.items()}
         modes = ", ".join(f"{name} {mode}" for name, mode in self.outcome.xdp.items())
         self.say(f"1. setup, init, check-config, enable: a farm of two machines. XDP on virtio: {modes}.")
 
@@ -146,13 +134,13 @@ class Scenes:
         self._count(result)
         answers = Counter(result["nodes"])
         self.outcome.calm_failed = result["failed"]
-        self.outcome.share = {name: round(answers[name] / max(1, answers.total()), 3) for name in self.farm.guests}
+        self.outcome.share = {name: round(answers[name] / max(1, answers.total()), 3) for name in self.lab.guests}
         each = ", ".join(f"{name} {share:.0%}" for name, share in self.outcome.share.items())
         self.say(f"2. {answers.total()} requests to {VIPS[0]}: {each}; {result['failed']} failed.")
 
     def _flooding(self) -> None:
         for floods, word in ((False, "off"), (True, "on")):
-            self.farm.exec(SWITCH, "bridge", "link", "set", "dev", "n2", "flood", word)
+            self.lab.exec(SWITCH, "bridge", "link", "set", "dev", "n2", "flood", word)
             with self._clients(IMPATIENT):
                 before = self._dropped_for_others()
                 time.sleep(FLOODING_S)
@@ -162,19 +150,17 @@ class Scenes:
         self.say(f"3. drop_other on n2 grew by, its switch port {told}.")
 
     def _unit(self) -> None:
-        names = ("Type", "ActiveState", "SubState", "WatchdogUSec", "NRestarts")
-        shown = self.n1.shell(f"systemctl show farmd@web -p {','.join(names)}")
-        self.outcome.unit = dict(line.split("=", 1) for line in shown.splitlines())
+        self.outcome.unit = self.shown()
         self.say(f"4. farmd@web is {', '.join(f'{name}={value}' for name, value in self.outcome.unit.items())}.")
 
     def _frozen(self) -> None:
-        before = self._pid(self.n1)
+        before = self.pid(self.n1)
         start = time.monotonic()
         with self._clients(IMPATIENT) as seen:
             self.n1.run("kill", "-STOP", before)
             time.sleep(AFTERWARDS_S)
             until(lambda: self._alone(self.n2), "n2 to serve alone", FARM_S, LOOK_S)
-        until(lambda: self._pid(self.n1) not in (before, "0"), "the watchdog to restart farmd", FARM_S, LOOK_S)
+        until(lambda: self.pid(self.n1) not in (before, "0"), "the watchdog to restart farmd", FARM_S, LOOK_S)
         self._wait_whole()
         self.outcome.frozen_back_s = round(time.monotonic() - start, 1)
         self._count(seen.result())
@@ -209,7 +195,7 @@ class Scenes:
     def _upgrade(self) -> None:
         wheels = "--no-index --find-links /root/wheels/now --upgrade /root/wheels/next/*.whl"
         with self._clients(PATIENT) as seen:
-            for name, guest in self.farm.guests.items():
+            for name, guest in self.lab.guests.items():
                 guest.shell(f"/opt/farmd/bin/pip install --quiet {wheels} && systemctl reload farmd@web")
                 until(functools.partial(self._runs_next, guest), f"{name} to run {NEXT_VERSION}", FARM_S, LOOK_S)
                 self._wait_whole()
@@ -217,17 +203,17 @@ class Scenes:
         result = seen.result()
         self._count(result)
         self.outcome.upgrade_requests, self.outcome.upgrade_failed = result["requests"], result["failed"]
-        self.outcome.versions = {name: self._version(guest) for name, guest in self.farm.guests.items()}
+        self.outcome.versions = {name: self.version(guest) for name, guest in self.lab.guests.items()}
         self.say(f"8. Both upgraded to {NEXT_VERSION} and reloaded, one after the other: of {result['requests']} "
                  f"requests {result['failed']} failed.")  # fmt: skip
 
     def _health(self) -> None:
-        self.outcome.health["serving"] = self._page()
+        self.outcome.health["serving"] = self.page(self.n1, "/ready")
         self.n1.run("farmctl", "drain", "n1", "--timeout", "60")
-        self.outcome.health["draining"] = self._page()
+        self.outcome.health["draining"] = self.page(self.n1, "/ready")
         self.n1.run("farmctl", "undrain", "n1", "--timeout", "60")
         self._wait_whole()
-        self.outcome.health["again"] = self._page()
+        self.outcome.health["again"] = self.page(self.n1, "/ready")
         told = ", ".join(f"{when} {code}" for when, code in self.outcome.health.items())
         self.say(f"9. The health page of n1: {told}.")
 
@@ -239,9 +225,9 @@ class Scenes:
         moved, and both nodes answer rightly.
         """
         with (
-            measure.duplicates(self.farm) as watch,
+            measure.duplicates(self.lab) as watch,
             measure.requests(
-                self.farm, LAN, str(VIPS[0]), count=CLIENTS, seconds=900.0, interval_ms=INTERVAL_MS, **patience
+                self.lab, LAN, str(VIPS[0]), count=CLIENTS, seconds=900.0, interval_ms=INTERVAL_MS, **patience
             ) as clients,
         ):
             yield clients
@@ -255,26 +241,17 @@ class Scenes:
         if failures:
             self.outcome.failures.append(dict(failures))
 
-    def _status(self, guest: Guest) -> dict[str, Any]:
-        """What farmctl says there; empty if it does not answer."""
-        done = guest.run("farmctl", "status", "--json", check=False)
-        try:
-            answer = json.loads(done.stdout)
-        except ValueError:
-            return {}
-        return answer if isinstance(answer, dict) and answer["ok"] else {}
-
     def _members(self, guest: Guest) -> set[str]:
         """Who owns buckets, as this node sees it; empty while the farm does not agree."""
-        status = self._status(guest)
+        status = self.status(guest)
         if not status or not status["converged"]:
             return set()
         return {member["name"] for member in status["members"] if member["buckets"]}
 
     def _wait_whole(self) -> None:
         """Until every node says that every node serves."""
-        everybody = set(self.farm.guests)
-        for name, guest in self.farm.guests.items():
+        everybody = set(self.lab.guests)
+        for name, guest in self.lab.guests.items():
             until(functools.partial(self._served_by, guest, everybody), f"{name} to see all serve", FARM_S, LOOK_S)
 
     def _served_by(self, guest: Guest, names: set[str]) -> bool:
@@ -284,23 +261,7 @@ class Scenes:
         return self._served_by(guest, {guest.name})
 
     def _dropped_for_others(self) -> int:
-        return int(self._status(self.n2)["counters"].get("drop_other", 0))
-
-    def _pid(self, guest: Guest) -> str:
-        return guest.shell("systemctl show farmd@web -P MainPID")
-
-    def _version(self, guest: Guest) -> str:
-        return str(self._status(guest).get("version", ""))
+        return int(self.status(self.n2)["counters"].get("drop_other", 0))
 
     def _runs_next(self, guest: Guest) -> bool:
-        return self._version(guest) == NEXT_VERSION
-
-    def _page(self) -> int:
-        """The status code of n1's health page."""
-        where = f"http://10.0.0.1:{HEALTH_PORT}/ready"
-        return int(self.farm.exec(LAN, "curl", "-sSo/dev/null", "-w%{http_code}", "--max-time", "10", where).stdout)
-
-
-def as_json(outcome: Any) -> str:
-    """One object, with what is wrong."""
-    return json.dumps(asdict(outcome) | {"faults": outcome.faults()})
+        return self.version(guest) == NEXT_VERSION
