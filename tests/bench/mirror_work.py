@@ -153,6 +153,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--files", type=int, default=100_000)
     arguments = parser.parse_args()
+    os.sync()  # what was written before, here or by another contender, is not to be written back meanwhile
     if arguments.work in FIO:
         result = fio(arguments.work, arguments.directory, arguments.seconds)
     elif arguments.work in MANY:
