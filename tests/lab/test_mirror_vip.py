@@ -51,7 +51,8 @@ class Holder:
 
     def __exit__(self, *_: object) -> None:
         if self._process.poll() is None:
-            self.thaw()
+            with contextlib.suppress(ProcessLookupError, subprocess.CalledProcessError):  # it may be about to end
+                self.thaw()
             self.close()
 
     def tell(self, verb: str) -> dict[str, Any]:
