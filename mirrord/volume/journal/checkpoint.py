@@ -45,6 +45,8 @@ class _Running:
     still: Callable[[], Sequence[ZoneSet]]
     then: Handler
     base: bytes | None
+    before: Sequence[ZoneSet] = ()
+    """What was not compared when the record was put: what is sent later to make it equal is no part of this."""
     here: bool = False
     there: bool = False
 
@@ -79,7 +81,8 @@ class Checkpoints:
     ) -> None:
         """Calls `then` when it is done. What was put into the stream before is part of it, and what was written here.
 
-        still: what is not compared yet, for each tree, asked for at the end. base: the resync is over, and this is the
+        still: what is not compared yet, for each tree, asked for at the beginning and at the end: what counts is what
+        is missing at either. base: the resync is over, and this is the
         name of the moment.
         """
         self._numbers += 1
@@ -99,6 +102,7 @@ class Checkpoints:
     def _start(self, running: _Running) -> None:
         self._running = running
         self._journal.cut()
+        running.before = running.still()
         flags, payload = (0, b"") if running.base is None else (BASE, running.base)
         self._put(Record(Kind.CHECKPOINT, 0, 0, running.number, flags, payload))
         self._threads.submit(self._sync)
@@ -123,7 +127,10 @@ class Checkpoints:
         running = self._running
         assert running is not None
         if running.here and running.there:
-            self._journal.forget(running.still(), self._done, base=running.base)
+            missing = [zones.copy() for zones in running.before]
+            for zones, now in zip(missing, running.still(), strict=True):
+                zones.update(now)
+            self._journal.forget(missing, self._done, base=running.base)
 
     def _done(self) -> None:
         running, self._running = self._running, None
