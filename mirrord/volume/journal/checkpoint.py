@@ -45,7 +45,7 @@ class _Running:
     still: Callable[[], Sequence[ZoneSet]]
     then: Handler
     base: bytes | None
-    before: Sequence[ZoneSet] = ()
+    missing: Sequence[ZoneSet] = ()
     """What was not compared when the record was put: what is sent later to make it equal is no part of this."""
     here: bool = False
     there: bool = False
@@ -82,8 +82,7 @@ class Checkpoints:
         """Calls `then` when it is done. What was put into the stream before is part of it, and what was written here.
 
         still: what is not compared yet, for each tree, asked for at the beginning and at the end: what counts is what
-        is missing at either. base: the resync is over, and this is the
-        name of the moment.
+        is missing at either. base: the resync is over, and this is the name of the moment.
         """
         self._numbers += 1
         nothing = [ZoneSet() for _ in self._trees]
@@ -102,7 +101,7 @@ class Checkpoints:
     def _start(self, running: _Running) -> None:
         self._running = running
         self._journal.cut()
-        running.before = running.still()
+        running.missing = [zones.copy() for zones in running.still()]
         flags, payload = (0, b"") if running.base is None else (BASE, running.base)
         self._put(Record(Kind.CHECKPOINT, 0, 0, running.number, flags, payload))
         self._threads.submit(self._sync)
@@ -127,10 +126,9 @@ class Checkpoints:
         running = self._running
         assert running is not None
         if running.here and running.there:
-            missing = [zones.copy() for zones in running.before]
-            for zones, now in zip(missing, running.still(), strict=True):
-                zones.update(now)
-            self._journal.forget(missing, self._done, base=running.base)
+            for missing, now in zip(running.missing, running.still(), strict=True):
+                missing.update(now)
+            self._journal.forget(running.missing, self._done, base=running.base)
 
     def _done(self) -> None:
         running, self._running = self._running, None
