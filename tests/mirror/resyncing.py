@@ -282,7 +282,7 @@ class Link:
             case 6:
                 self.secondary.run_posted()
         self.primary.tree.trim()
-        assert not self.failures
+        assert not self.failures, self.failures
 
     def run(self) -> None:
         """Until in sync and everything has arrived."""
@@ -295,7 +295,7 @@ class Link:
                 pass
             self.primary.node.run_posted()
             self.secondary.run_posted()
-            assert not self.failures
+            assert not self.failures, self.failures
             self.primary.tree.trim()
         raise AssertionError("the resync does not end")
 
@@ -304,7 +304,7 @@ class Link:
         self.primary.settle_times()
         while self.carry_out():
             pass
-        assert not self.failures
+        assert not self.failures, self.failures
 
     def _put(self, record: Record) -> None:
         if self.primary.link is not self:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from unittest import mock
 
 import pytest
@@ -30,7 +30,7 @@ def nodes(tmp_path: Path) -> Iterator[tuple[Node, Node]]:
 def in_sync(node: Node, peer: Node, *paths: str) -> Primary:
     """Serves a node with these files, which are at the peer; nothing is marked, and no name known."""
     primary = Primary(node)
-    for folder in sorted({path.rpartition("/")[0] for path in paths} - {""}):
+    for folder in sorted({str(folder) for path in paths for folder in PurePath(path).parents} - {"."}):
         primary.mkdir(folder)
     for number, path in enumerate(paths):
         primary.create(path, bytes([number + 1]) * 10 * KIB)
@@ -107,6 +107,30 @@ def test_other_names_of_what_the_peer_has_are_left_alone(nodes: tuple[Node, Node
     resync(primary, nodes[1])
     assert differences(primary, nodes[1]) == []
     primary.close()
+
+
+def listings(link: Link, until: int) -> set[int]:
+    """Small steps, until this folder's listing is answered; all that were listed."""
+    listed: set[int] = set()
+    while until not in listed:
+        link.work(1)
+        listed |= {record.node for record in link.outward if record.kind == Kind.LISTING}
+        link.threads.run_one()
+        while link.carry_out() or link.answer():
+            pass
+        link.primary.node.run_posted()
+        link.secondary.run_posted()
+    return listed
+
+
+def test_a_folder_is_moved_into_one_that_the_peer_has_inside_of_it_yet(nodes: tuple[Node, Node]) -> None:
+    primary = in_sync(*nodes, "over/middle/inner/x", "a/b/c/d/late/x")
+    link = Link(primary, nodes[1], everything=True)
+    assert primary.find("a/b/c/d/late") not in listings(link, until=primary.find("over/middle/inner"))
+    primary.chmod("over/middle/inner", 0o700)  # so the peer knows it, wherever it is
+    primary.rename("over/middle", "a/b/c/d/late/middle")
+    primary.rename("over", "a/b/c/d/late/middle/inner/over")
+    end(primary, nodes[1], link)
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFREG, stat.S_IFIFO, stat.S_IFSOCK])

@@ -23,7 +23,9 @@ from mirrord.volume.journal.checkpoint import INTERVAL_S
 from tests.mirror.kernel import EXCHANGE
 from tests.mirror.resyncing import Clock, Link, Node, Primary, differences, disk
 
-FOUND = [6, 7, 10, 11, 24, 50, 58, 127, 223, 229, 324, 412, 1105, 1117, 2714, 2721, 20143, 26077, 60117]
+FOUND = [
+    6, 7, 10, 11, 24, 50, 58, 127, 223, 229, 324, 412, 1105, 1117, 2714, 2721, 20143, 26077, 60072, 60083, 60117, 62101,
+]  # fmt: skip
 """These have found something, each something else."""
 SEEDS = [*FOUND, *range(int(os.environ.get("RESYNC_SEEDS", "0")))]
 NAMES = ["a", "b", "c", "d", "e"]

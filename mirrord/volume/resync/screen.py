@@ -65,8 +65,11 @@ class Screen:
         match record.kind:
             case Kind.MAKE | Kind.UNLINK | Kind.RMDIR:
                 return self._names_are_sent(record.node)
+            case Kind.RENAME if record.node != record.offset:
+                # A folder cannot be moved into one that the peer has inside of it yet: both must be in their places.
+                return all(self._names_are_sent(folder, placed=True) for folder in (record.node, record.offset))
             case Kind.RENAME:
-                return self._names_are_sent(record.node) and self._names_are_sent(record.offset)
+                return self._names_are_sent(record.node)
             case Kind.LINK:
                 return self._names_are_sent(record.offset) and self.knows(record.node)
             case Kind.BIND | Kind.FORGET:
@@ -74,11 +77,13 @@ class Screen:
             case _:
                 return self.knows(record.node)
 
-    def _names_are_sent(self, folder: int) -> bool:
+    def _names_are_sent(self, folder: int, *, placed: bool = False) -> bool:
+        """placed: only if the peer has the folder where we have it."""
         known = self._tree.nodes.get(folder)
         if known is None:
             return False
-        return self._plan.names_are_sent(folder, _above(known), bound=folder == ROOT or folder in self._tree.bound)
+        bound = not placed and (folder == ROOT or folder in self._tree.bound)
+        return self._plan.names_are_sent(folder, _above(known), bound=bound)
 
     def _visit_maybe_new(self, record: Record) -> None:
         """What was moved out of a folder whose listing is not answered may be a new folder at the peer."""

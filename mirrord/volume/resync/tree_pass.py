@@ -22,6 +22,7 @@ from mirrord.volume.resync.content import FileComparison
 from mirrord.volume.resync.digests import BLOCK_BYTES
 from mirrord.volume.resync.listing import Entry, describe, pack_entries
 from mirrord.volume.resync.names import READ_FOLDER, Listing, Met, Names
+from mirrord.volume.resync.reach import Reach
 from mirrord.volume.resync.records import LAST, MORE, OTHER, WHOLE, Outcome
 from mirrord.volume.resync.screen import Screen
 from mirrord.volume.resync.tally import Tally
@@ -50,6 +51,7 @@ class Pass:
         self._parts: deque[tuple[int, dict[int, Met]]] = deque()
         """Of listings, that are not answered, in their order: folder, and what was listed, by its id."""
         self._files: dict[int, FileComparison] = {}
+        self._reach = Reach(tree, self._plan, self._names, self._files)
         self._all_names_visited: set[bytes] = set()
         self._folders: set[int] = set()
         self._buffer = memoryview(bytearray(BLOCK_BYTES))
@@ -76,7 +78,7 @@ class Pass:
             yield WAIT
         yield from self._settle_folders()
         for node in (yield from self._candidates.find_nameless()):
-            self._is_known(node)
+            self._reach.make_known(node)
 
     def release(self) -> Iterator[bool]:
         """Both sides are equal: the peer need not know what only this resync has told it of."""
@@ -118,11 +120,11 @@ class Pass:
         while self._files or not self._plan.ended:
             if self._questions >= WINDOW:
                 yield WAIT
-            elif self.everything and (found := self._plan.next_file(self._blocked_by)):
+            elif self.everything and (found := self._plan.next_file(self._reach.file_blocked_by)):
                 yield from self._compare(*found)
-            elif (folder := self._plan.next_folder(self._blocked_by)) is not None:
+            elif (folder := self._plan.next_folder(self._reach.folder_blocked_by)) is not None:
                 yield from self._visit(folder)
-            elif found := self._plan.next_file(self._blocked_by):
+            elif found := self._plan.next_file(self._reach.file_blocked_by):
                 yield from self._compare(*found)
             else:
                 yield GO_ON if self._plan.has_untried() else WAIT
@@ -136,6 +138,9 @@ class Pass:
         """Put the folder's listing into the stream; if its names change while that takes several steps, once more."""
         for attempt in range(REBUILDS_MAX + 1):
             try:
+                if not self._reach.is_placed(folder):
+                    self._plan.postpone(folder)
+                    return
                 self._names.introduce(folder)
                 fd = self._names.open(folder, READ_FOLDER)
             except (OSError, LookupError):
@@ -146,7 +151,7 @@ class Pass:
             listing = Listing(self.tree.number, folder, fd, flags, self._candidates.has_moved)
             try:
                 for record in listing.parts():
-                    if not self._is_known(folder):
+                    if not self._reach.make_known(folder):
                         self._plan.postpone(folder)
                         return
                     self._ask(record, listing.take_met())
@@ -178,7 +183,7 @@ class Pass:
 
     def _take_listed(self, record: Record) -> None:
         folder, met = self._parts.popleft()
-        if record.flags & MORE and self._is_known(folder):
+        if record.flags & MORE and self._reach.make_known(folder):
             self._ask(Record(Kind.LISTING, self.tree.number, folder, flags=MORE), [])
         elif record.flags & MORE:
             self._plan.visit(folder)
@@ -218,18 +223,6 @@ class Pass:
 
     # -- content -------------------------------------------------------------------------------------------------------
 
-    def _blocked_by(self, node: int) -> int | None:
-        """The folder without which the peer has no way to it, or a file itself that is being compared. What is gone is
-        dealt with when it is tried."""
-        if node in self._files:
-            return node
-        if node in self.tree.bound or self.tree.is_orphan(node):
-            return None
-        try:
-            return self._plan.first_unsettled(self._names.above(node))
-        except (OSError, LookupError):
-            return None
-
     def _compare(self, node: int, chunks: set[int] | None) -> Iterator[bool]:
         try:
             fd = self._names.open_file(node)
@@ -240,7 +233,7 @@ class Pass:
             self._candidates.finished(node)
             self.tally.finish(node)
             return
-        if not self._is_known(node):
+        if not self._reach.make_known(node):
             exists = os.fstat(fd).st_nlink > 0
             os.close(fd)
             if exists and (yield from self._candidates.find({node})):
@@ -257,7 +250,7 @@ class Pass:
         for record in comparison.questions():
             if record is None:
                 yield WAIT
-            elif not comparison.exists or not self._is_known(node):
+            elif not comparison.exists or not self._reach.make_known(node):
                 comparison.give_up(asked=False)
                 break
             else:
@@ -271,18 +264,6 @@ class Pass:
         comparison.asked_all = True
         self._conclude(comparison)
 
-    def _is_known(self, node: int) -> bool:
-        """The kernel may have forgotten it meanwhile, and so the peer has been told to; and what is above it may have
-        become something that the peer does not have."""
-        if node == ROOT or node in self.tree.bound:
-            return True
-        try:
-            if self._plan.is_settled(self._names.above(node)):
-                self._names.introduce(node)
-        except (OSError, LookupError):
-            return False
-        return node in self.tree.bound
-
     def _take_compared(self, record: Record) -> None:
         comparison = self._files.get(record.node)
         if comparison is not None:
@@ -292,7 +273,7 @@ class Pass:
     def _send_wanted(self) -> Iterator[bool]:
         for comparison in list(self._files.values()):
             for record in comparison.sendings():
-                if not comparison.exists or not self._is_known(comparison.node):
+                if not comparison.exists or not self._reach.make_known(comparison.node):
                     comparison.give_up()
                     break
                 self._put(record)
@@ -308,7 +289,7 @@ class Pass:
         self._plan.free(node)
         exists, linked, again = comparison.exists, comparison.linked, comparison.lost
         if exists and comparison.repaired and not again:
-            again = not self._is_known(node)
+            again = not self._reach.make_known(node)
             if not again:
                 self._put_attributes(node, comparison.fd)
         comparison.close()
@@ -336,7 +317,7 @@ class Pass:
                 fd = self._names.open(folder, READ_FOLDER)
             except (OSError, KeyError):
                 continue  # it was removed meanwhile
-            if os.fstat(fd).st_nlink > 0 and self._is_known(folder):
+            if os.fstat(fd).st_nlink > 0 and self._reach.make_known(folder):
                 self._put_attributes(folder, fd)
             os.close(fd)
             yield GO_ON
