@@ -31,6 +31,8 @@ SEEDS = [*FOUND, *range(int(os.environ.get("RESYNC_SEEDS", "0")))]
 NAMES = ["a", "b", "c", "d", "e"]
 NOREPLACE, WHITEOUT = 1, 4
 OPEN_MAX = 3
+PATIENCE_S = 60
+"""With one seed."""
 FOLDERS = 100
 """The more of so many there are, the more likely are some to go."""
 NS = 1_000_000_000
@@ -244,6 +246,7 @@ def main(first: int, end: int) -> None:
     for seed in range(first, end):
         if seed % 100 == 0:
             print(f"seed {seed}", flush=True)
+        faulthandler.dump_traceback_later(PATIENCE_S)  # where it hangs, if it does
         with tempfile.TemporaryDirectory(dir="/dev/shm", ignore_cleanup_errors=True) as folder:
             try:
                 many_lives(Path(folder), seed)
@@ -255,5 +258,4 @@ def main(first: int, end: int) -> None:
 
 if __name__ == "__main__":
     os.umask(0)
-    faulthandler.dump_traceback_later(60, repeat=True)
     main(*map(int, sys.argv[1:3]))
