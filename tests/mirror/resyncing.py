@@ -43,15 +43,21 @@ TICK_NS = 10_000
 """So long takes whatever happens between two looks at the clock."""
 
 
+MAKE = {
+    "ext4": "-N 8192 -I 256 -F -m 0 -E hash_seed=6d697272-6f72-6421-8000-000000000000,nodiscard",
+    "xfs": "-f -K",
+}
+"""Arguments of mkfs."""
+
+
 @contextmanager
-def disk(folder: Path) -> Iterator[Path]:
-    """An ext4 in memory, which numbers inodes and orders names in the same way each time. What a disk's slowness has to
-    do with is tested elsewhere."""
+def disk(folder: Path, kind: str = "ext4") -> Iterator[Path]:
+    """A file system in memory, which numbers inodes and orders names in the same way each time. What a disk's slowness
+    has to do with is tested elsewhere."""
     image = Path(f"/dev/shm/mirror-test-{os.getpid()}")
     with image.open("wb") as file:
         file.truncate(1 << 30)
-    options = ("-N", "8192", "-I", "256", "-E", "hash_seed=6d697272-6f72-6421-8000-000000000000,nodiscard")
-    subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", *options, image], check=True)
+    subprocess.run([f"mkfs.{kind}", "-q", *MAKE[kind].split(), image], check=True)
     folder.mkdir()
     subprocess.run(["mount", "-o", "loop", image, folder], check=True)
     try:

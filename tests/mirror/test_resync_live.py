@@ -1,6 +1,6 @@
 """Resyncs of random trees, changed on both sides, under live changes, cut off at random moments and begun again.
 
-`python -m tests.mirror.test_resync_live FIRST END` runs these seeds and prints those that fail.
+`python -m tests.mirror.test_resync_live FIRST END [xfs]` runs these seeds, on ext4 or XFS, and prints those that fail.
 """
 
 from __future__ import annotations
@@ -207,12 +207,12 @@ def one_life(primary: Primary, secondary: Node, applications: Applications, *, k
         link.close()
 
 
-def many_lives(folder: Path, seed: int) -> None:
+def many_lives(folder: Path, seed: int, kind: str) -> None:
     """Two nodes, each of which serves twice. Small trees have few groups of inodes: with odd seeds each inode is one of
     its own, so that what was not changed is not looked at either."""
     chance = random.Random(seed)
     group_bits = zones.GROUP_BITS * (seed % 2 == 0)
-    with mock.patch.object(zones, "GROUP_BITS", group_bits), disk(folder / "disk") as trees:
+    with mock.patch.object(zones, "GROUP_BITS", group_bits), disk(folder / "disk", kind) as trees:
         nodes = [Node(trees / name, folder / name) for name in ("a", "b")]
         for life in range(4):
             for node in nodes:
@@ -239,17 +239,22 @@ def many_lives(folder: Path, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_equal_in_the_end_whatever_happened(tmp_path: Path, seed: int) -> None:
-    many_lives(tmp_path, seed)
+    many_lives(tmp_path, seed, "ext4")
 
 
-def main(first: int, end: int) -> None:
+@pytest.mark.parametrize("seed", FOUND[:4])
+def test_the_same_on_xfs(tmp_path: Path, seed: int) -> None:
+    many_lives(tmp_path, seed, "xfs")
+
+
+def main(first: int, end: int, kind: str = "ext4") -> None:
     for seed in range(first, end):
         if seed % 100 == 0:
             print(f"seed {seed}", flush=True)
         faulthandler.dump_traceback_later(PATIENCE_S)  # where it hangs, if it does
         with tempfile.TemporaryDirectory(dir="/dev/shm", ignore_cleanup_errors=True) as folder:
             try:
-                many_lives(Path(folder), seed)
+                many_lives(Path(folder), seed, kind)
             except Exception:
                 print(f"seed {seed} fails:", flush=True)
                 traceback.print_exc()
@@ -258,4 +263,4 @@ def main(first: int, end: int) -> None:
 
 if __name__ == "__main__":
     os.umask(0)
-    main(*map(int, sys.argv[1:3]))
+    main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])
