@@ -39,6 +39,9 @@ class Script:
     def park(self, capture: Capture, message: memoryview) -> None:
         self.parked.append(bytes(message))
 
+    def go_on(self, capture: Capture, message: memoryview) -> None:
+        capture.handle(memoryview(bytes(message)))
+
     def catch_up(self) -> None:
         self.calls.append("catch up")
 

@@ -6,9 +6,11 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
+from unittest import mock
 
 import pytest
 
+from mirrord.volume.link import stream
 from mirrord.volume.link.channel import Plain
 from mirrord.volume.link.records import HEADER, PAYLOAD_BYTES_MAX, Kind, Record
 from mirrord.volume.link.stream import UNSENT_BYTES_MAX, Stream, StreamError
@@ -90,6 +92,18 @@ def test_what_comes_together_is_one_batch(ends: Ends) -> None:
     ends.here.stream.flush()
     ends.run(lambda: len(ends.there.records) == 100)
     assert ends.there.batches == 1
+
+
+def test_after_what_took_long_the_loop_looks_after_others(ends: Ends) -> None:
+    turns: list[int] = []
+    with mock.patch.object(stream, "TURN_NS", -1):  # everything takes too long
+        ends.there.stream._taken = lambda: turns.append(ends.loops[1].turn)
+        for seq in range(5):
+            ends.here.send(seq, b"payload")
+        ends.here.stream.flush()
+        ends.run(lambda: len(ends.there.records) == 5)
+    assert ends.there.records == [(seq, b"payload") for seq in range(5)]
+    assert len(set(turns)) >= 5
 
 
 def test_more_buffers_than_one_call_takes(ends: Ends) -> None:

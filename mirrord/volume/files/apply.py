@@ -48,7 +48,9 @@ def _link(tree: Tree, record: Record) -> None:
 
 
 def _unlink(tree: Tree, record: Record) -> None:
-    os.unlink(bytes(record.payload), dir_fd=tree.descriptor(record.node))
+    folder, name = tree.descriptor(record.node), bytes(record.payload)
+    with tree.freeing.holding(folder, name):
+        os.unlink(name, dir_fd=folder)
 
 
 def _rmdir(tree: Tree, record: Record) -> None:
@@ -57,7 +59,9 @@ def _rmdir(tree: Tree, record: Record) -> None:
 
 def _rename(tree: Tree, record: Record) -> None:
     old, new = bytes(record.payload).split(b"\0")
-    syscalls.rename(tree.descriptor(record.node), old, tree.descriptor(record.offset), new, record.flags & ~STAYS)
+    folder = tree.descriptor(record.offset)
+    with tree.freeing.holding(folder, new):
+        syscalls.rename(tree.descriptor(record.node), old, folder, new, record.flags & ~STAYS)
 
 
 def _owner_and_mode(tree: Tree, record: Record) -> None:
@@ -91,7 +95,7 @@ def _removexattr(tree: Tree, record: Record) -> None:
 
 def _allocate(tree: Tree, record: Record) -> None:
     (length,) = LENGTH.unpack(record.payload)
-    syscalls.fallocate(tree.descriptor(record.node), record.flags, record.offset, length)
+    tree.allocate(record.node, record.flags, record.offset, length)
 
 
 def _bind(tree: Tree, record: Record) -> None:

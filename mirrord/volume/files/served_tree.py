@@ -38,6 +38,8 @@ class ServedTree(Tree):
         one of them, and has to say that it is the same thing."""
         self.unsettled: dict[int, None] = {}
         """Nodes whose times have changed since they were last told to the peer."""
+        self.unsynced: dict[int, int] = {}
+        """Nodes that were written to since they were last synced: bytes."""
         self.note_mode(ROOT, syscalls.statx(root).mode)
 
     def close(self) -> None:
@@ -99,6 +101,7 @@ class ServedTree(Tree):
         self.aliases.pop(node.id, None)
         self.privileged.discard(node.id)
         self.unsettled.pop(node.id, None)
+        self.unsynced.pop(node.id, None)
 
     def _is_linked(self, node: Node) -> bool:
         return node.kind != DIRECTORY and self.attributes(node.id).nlink > 1

@@ -13,6 +13,7 @@ import resource
 import stat
 
 from mirrord.volume.files import syscalls
+from mirrord.volume.files.freeing import Freeing
 from mirrord.volume.files.syscalls import Attributes
 
 ROOT = 1
@@ -63,6 +64,7 @@ class Tree:
     def __init__(self, number: int, root: int, *, trees: int = 1, descriptors_max: int = DESCRIPTORS_MAX) -> None:
         self.number = number
         self.root = root
+        self.freeing = Freeing()
         self.nodes: dict[int, Node] = {ROOT: Node(ROOT, syscalls.handle_of(root), DIRECTORY)}
         self.nodes[ROOT].references = 1
         # Opened anew, not duplicated: duplicates share the position from which a folder is read.
@@ -76,7 +78,8 @@ class Tree:
     def close(self) -> None:
         """Let go of every descriptor and node; none is known any more."""
         for descriptor in (*self._descriptors.values(), *self._kept.values(), self.root):
-            os.close(descriptor)
+            self.freeing.close(descriptor)
+        self.freeing.shut_down()
         self._descriptors.clear()
         self._kept.clear()
         self.nodes.clear()  # now: who has had the tree may be part of a cycle, and wait for garbage collection
@@ -142,7 +145,7 @@ class Tree:
         """Close the descriptors opened first, if there are too many. Not between a `descriptor` and its use."""
         while len(self._descriptors) > self._descriptors_max:
             oldest = next(iter(self._descriptors))
-            os.close(self._descriptors.pop(oldest))
+            self.freeing.close(self._descriptors.pop(oldest))
 
     def prepare_to_keep(self, node: int) -> None:
         """Before the object loses its last name. Raises OSError (EMFILE) if too many without one are held already."""
@@ -181,17 +184,24 @@ class Tree:
         for descriptors in (self._descriptors, self._kept):
             descriptor = descriptors.pop(node, None)
             if descriptor is not None:
-                os.close(descriptor)
+                self.freeing.close(descriptor)
 
     # -- contents and attributes -----------------------------------------------------------------------------------
 
     def write(self, node: int, content: memoryview, offset: int) -> None:
         """All of it, or OSError."""
         descriptor = self.descriptor(node)
-        written = os.pwrite(descriptor, content, offset)
-        while written < len(content):
-            more = os.pwrite(descriptor, content[written:], offset + written)
-            written += more
+        try:
+            written = os.pwrite(descriptor, content, offset)
+        except OSError:
+            written = 0
+        if written < len(content):
+            self.freeing.with_room(lambda: _write_all(descriptor, content[written:], offset + written))
+
+    def allocate(self, node: int, mode: int, offset: int, length: int) -> None:
+        """fallocate(2)."""
+        descriptor = self.descriptor(node)
+        self.freeing.with_room(lambda: syscalls.fallocate(descriptor, mode, offset, length))
 
     def attributes(self, node: int) -> Attributes:
         """statx(2) of the object."""
@@ -205,3 +215,9 @@ class Tree:
             return syscalls.statx(passing)
         finally:
             os.close(passing)
+
+
+def _write_all(descriptor: int, content: memoryview, offset: int) -> None:
+    written = 0
+    while written < len(content):
+        written += os.pwrite(descriptor, content[written:], offset + written)

@@ -32,6 +32,7 @@ from mirrord.volume.fuse.abi import (
 )
 from mirrord.volume.fuse.callers import may_set_group_id
 from mirrord.volume.fuse.request import Request
+from mirrord.volume.fuse.shrinking import next_size
 from mirrord.volume.link import moments
 from mirrord.volume.link.records import CHOWN, OWNED, Kind, Record
 
@@ -104,6 +105,10 @@ def _setattr(capture: Capture, request: Request) -> bytes | None:
         return None
     if not change.valid & SET_ANYTHING:
         _check_may_clear(tree, request)
+    if change.valid & SET_SIZE and (between := next_size(tree.descriptor(node), change.size)) != change.size:
+        capture.change(_truncate(tree, node, between, opened=bool(change.valid & SET_FH)))
+        capture.replicator.go_on(capture, request.message)
+        return None
     record = None
     for step in _steps(capture, request, change):
         capture.change(record)

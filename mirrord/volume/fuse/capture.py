@@ -77,7 +77,9 @@ class Capture:
             replicator.catch_up()
             self.change(attributes.clear_privileges(self, node, message))
         content = message[_CONTENT_AT : _CONTENT_AT + size]
-        self.tree.unsettled[node] = None
+        tree = self.tree
+        tree.unsettled[node] = None
+        tree.unsynced[node] = tree.unsynced.get(node, 0) + size
         if offset > _FAR_BYTES:
             self._write_far(node, offset, content, unique)
         else:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from mirrord.volume.files import syscalls
 from mirrord.volume.fuse.abi import FALLOCATE_IN, FSYNC_DATA_ONLY, FSYNC_IN, LSEEK_IN, OFFSET_OUT, READ_IN, Op
 from mirrord.volume.fuse.attributes import clear_privileges, content
 from mirrord.volume.fuse.request import Request
+from mirrord.volume.fuse.shrinking import next_punch
 from mirrord.volume.link.records import LENGTH, Kind, Record
 
 if TYPE_CHECKING:
@@ -31,12 +31,22 @@ def _fallocate(capture: Capture, request: Request) -> None:
     if not capture.admitted(request, (node, 0, 0), *content(tree, node, offset, offset + length)):
         return
     tree.unsettled[node] = None  # before, since XFS changes the times also when it has no room
-    syscalls.fallocate(tree.descriptor(node), mode, offset, length)
+    whole = offset, length
+    if mode & _PUNCH_HOLE:
+        offset, length = next_punch(tree.descriptor(node), *whole)
+    tree.allocate(node, mode, offset, length)
     record = Record(Kind.ALLOCATE, tree.number, node, offset, mode, LENGTH.pack(length))
+    if (offset, length) != whole:
+        capture.change(record)
+        capture.replicator.go_on(capture, request.message)
+        return
     if request.uid and node in tree.privileged and (cleared := clear_privileges(capture, node, request.message)):
         capture.change(record)
         record = cleared
     capture.change(record, request)
+
+
+_PUNCH_HOLE = 2  # FALLOC_FL_PUNCH_HOLE
 
 
 def _fsync(capture: Capture, request: Request) -> None:

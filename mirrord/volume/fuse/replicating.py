@@ -29,6 +29,9 @@ class Replicator(Protocol):
     def park(self, capture: Capture, message: memoryview) -> None:
         """Keep a copy of this request, and give it to `capture.handle()` again when it may be admitted."""
 
+    def go_on(self, capture: Capture, message: memoryview) -> None:
+        """A part of this request was done: keep a copy of it, and give it to `capture.handle()` again after others."""
+
     def catch_up(self) -> None:
         """Carry out locally all writes taken by `write` so far."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -20,6 +21,9 @@ UNSENT_BYTES_MAX = 4 << 20
 """With more than this on its way, applications' requests are not taken any more."""
 
 RECEIVE_BYTES = 4 << 20
+
+TURN_NS = 100_000_000
+"""After records that took so long together, the loop looks after others before the next one."""
 
 PARTING_S = 2.0
 """For a peer to end a link that is of no use any more."""
@@ -218,6 +222,7 @@ class Stream:
 
     def _take_whole_ones(self) -> None:
         received, have, position, header_bytes = self._received, self._have, 0, HEADER.size
+        end_ns = time.monotonic_ns() + TURN_NS
         while have - position >= header_bytes and not (self._closed or self.parting or self._paused):
             size, kind, tree, flags, seq, node, offset = HEADER.unpack_from(received, position)
             if size > PAYLOAD_BYTES_MAX:
@@ -227,6 +232,9 @@ class Stream:
                 break
             self._take(kind, tree, flags, seq, node, offset, received[position + header_bytes : end])
             position = end
+            if time.monotonic_ns() > end_ns and not self._paused:
+                self.pause(paused=True)
+                self._loop.after(0, lambda: self.pause(paused=False))
         if 0 < position < have:
             received[: have - position] = received[position:have]
         self._have = have - position

@@ -25,15 +25,13 @@ from mirrord.volume.journal.journal import Journal
 from mirrord.volume.link.records import ALONE, DATA_ONLY, Kind, Record
 from mirrord.volume.replication.figures import Figures
 from mirrord.volume.replication.mode import Mode
+from mirrord.volume.replication.parked import Parked
 from mirrord.volume.replication.pieces import pieces
 
 if TYPE_CHECKING:
     from mirrord.volume.fuse.capture import Capture
     from mirrord.volume.link.stream import Stream
     from mirrord.volume.replication.syncing import Syncing
-
-PARKED_BYTES_MAX = 8 << 20
-"""With more than this put aside, no more requests are taken."""
 
 Answer = Callable[[int, Any], None]
 """Takes the request's number and what it is answered with; a method of the capture."""
@@ -70,8 +68,7 @@ class Replicator:
         self._unanswered: deque[tuple[int, int, Capture, Answer, int, Any]] = deque()
         """In the order of their numbers: number, when it was read, capture, how it answers, request, with what."""
         self._sequences: deque[tuple[Capture, Iterator[Record], int, bytes]] = deque()
-        self._parked: list[tuple[Capture, bytes]] = []
-        self._parked_bytes = 0
+        self._parked = Parked()
         self._marking: set[tuple[int, int]] = set()
         """Tree and zone that requests put aside wait for."""
         self._undurable: dict[tuple[Capture, int], None] = {}
@@ -98,8 +95,11 @@ class Replicator:
         return False
 
     def park(self, capture: Capture, message: memoryview) -> None:
-        self._parked.append((capture, bytes(message)))
-        self._parked_bytes += len(message)
+        self._parked.add(capture, message)
+
+    def go_on(self, capture: Capture, message: memoryview) -> None:
+        self.park(capture, message)
+        self._journal.mark(capture.tree.number, (), self.retry)  # nothing: it calls back
 
     def catch_up(self) -> None:
         if not self._writes:
@@ -149,7 +149,7 @@ class Replicator:
         if self.mode is Mode.FENCED:
             raise OSError(errno.EIO, "fenced")
         self.catch_up()
-        alone = not (self._unanswered or self._syncing.under_way)
+        alone = self._syncing.is_short(capture.tree, node) and not self._unanswered
         seq = 0
         if self.mode is Mode.PAIRED and not capture.tree.is_orphan(node):
             flags = data_only * DATA_ONLY | alone * ALONE
@@ -167,7 +167,7 @@ class Replicator:
     @property
     def congested(self) -> bool:
         """Whether requests are to wait in the kernel."""
-        return self._parked_bytes > PARKED_BYTES_MAX or (self.peer is not None and self.peer.full)
+        return self._parked.full or (self.peer is not None and self.peer.full)
 
     def settle(self) -> None:
         """The end of a batch: what was taken is carried out, and what can be answered is."""
@@ -261,9 +261,8 @@ class Replicator:
 
     def retry(self) -> None:
         """Requests that were put aside are tried again; who still may not, is put aside again."""
-        parked, self._parked, self._parked_bytes = self._parked, [], 0
         self.began_ns = time.monotonic_ns()
-        for capture, message in parked:
+        for capture, message in self._parked.take():
             capture.handle(memoryview(message))
         self.settle()
         self.regulate()

@@ -1,13 +1,14 @@
 """fsync(2) on both nodes at once: answered when each disk has it.
 
-One that is alone runs in the loop, which saves two switches between threads; several run in threads, so that the disk
-can combine them and the ordered path stays free.
+One that is alone and has little to write runs in the loop, which saves two switches between threads; others run in
+threads, so that the disk can combine them, and the ordered path stays free however long they take.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -17,13 +18,20 @@ from mirrord.volume.loop import Loop
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
+    from mirrord.volume.files.served_tree import ServedTree
     from mirrord.volume.fuse.capture import Capture
+
+SHORT_BYTES_MAX = 1 << 20
+"""With more than this to write, none runs in the loop."""
+
+SLOW_NS = 50_000_000
+"""After one that took this long, none runs in the loop until one was faster: the disks are busy with something else."""
 
 
 class Sync:
     """One that is under way."""
 
-    __slots__ = ("capture", "error", "here", "there", "unique")
+    __slots__ = ("began_ns", "capture", "error", "here", "there", "unique")
 
     def __init__(self, capture: Capture, unique: int, *, there: bool) -> None:
         self.capture = capture
@@ -32,6 +40,7 @@ class Sync:
         """Whether this node's disk is waited for, and the peer's."""
         self.there = there
         self.error = 0
+        self.began_ns = time.monotonic_ns()
 
 
 class Syncing:
@@ -42,8 +51,15 @@ class Syncing:
         self._threads = threads
         self._loop = loop
         self._fault = fault
+        self._slow = False
+        """The last one took long, here or at the peer."""
         self._all: set[Sync] = set()
         self._by_seq: dict[int, Sync] = {}
+
+    def is_short(self, tree: ServedTree, node: int) -> bool:
+        """Whether the next one, of this file, may run in the loop."""
+        little = tree.unsynced.pop(node, 0) <= SHORT_BYTES_MAX
+        return little and not (self._all or self._slow)
 
     @property
     def under_way(self) -> bool:
@@ -103,6 +119,7 @@ class Syncing:
         if sync.here or sync.there or sync not in self._all:
             return
         self._all.discard(sync)
+        self._slow = time.monotonic_ns() - sync.began_ns > SLOW_NS
         if sync.error:
             sync.capture.fail(sync.unique, sync.error)
         else:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from mirrord.core.zones import Index
 from mirrord.volume.files import syscalls
 from mirrord.volume.files.followed_tree import FollowedTree
+from mirrord.volume.files.freeing import LARGE_BYTES, occupied_bytes
 from mirrord.volume.journal.journal import Journal
 from mirrord.volume.journal.moved import Notes
 from mirrord.volume.link.records import STAYS, Kind, Made, Record
@@ -24,7 +25,7 @@ from mirrord.volume.resync import digests as content
 from mirrord.volume.resync import records as form
 from mirrord.volume.resync.content import HOLE_BYTES
 from mirrord.volume.resync.diverged import Keeper
-from mirrord.volume.resync.listing import describe, unpack_entries
+from mirrord.volume.resync.listing import Entry, describe, unpack_entries
 from mirrord.volume.resync.records import Candidate
 from mirrord.volume.resync.repair import Hints, Repair, path_in
 from mirrord.volume.resync.staging import Staging, remove
@@ -75,9 +76,9 @@ class ResyncFollower:
         """By kind of record."""
         return {
             Kind.HINTS: self._take_hints,
-            Kind.LISTING: lambda record: self._take_keeping(self._take_listing, record),
-            Kind.DIGESTS: lambda record: self._take_keeping(self._take_digests, record),
-            Kind.ATTRIBUTES: lambda record: self._take_keeping(self._take_attributes, record),
+            Kind.LISTING: lambda record: self._take_maybe_long(self._take_listing, record),
+            Kind.DIGESTS: lambda record: self._take_maybe_long(self._take_digests, record),
+            Kind.ATTRIBUTES: lambda record: self._take_maybe_long(self._take_attributes, record),
             Kind.CANDIDATES: self._take_candidates,
             Kind.FINISH: self._finish,
             Kind.CHECKPOINT: self._checkpoint,
@@ -214,16 +215,22 @@ class ResyncFollower:
             folder = os.fsencode(self._keepers[0].folder)
             self._say(Record(Kind.KEPT, 0, 0, files, 0, folder))
 
-    def _take_keeping(self, take: Callable[[Record], None], record: Record) -> None:
-        """What is in a record may have to be kept before it is made so, which takes as long as it is large: a thread
-        does it, and the loop goes on with everything but the stream."""
-        if self._keepers is None:
+    def _take_maybe_long(self, take: Callable[[Record], None], record: Record) -> None:
+        """What is in a record may have to be kept before it is made so, or much of a file to go, which takes as long as
+        it is large: a thread does it, and the loop goes on with everything but the stream."""
+        if self._keepers is None and not self._shortens_much(record):
             take(record)
             return
         own = record._replace(payload=bytes(record.payload))
         self._waits = True
         self._hold(True)
         self._beside = self._in_thread(lambda: take(own), self._taken)
+
+    def _shortens_much(self, record: Record) -> bool:
+        if record.kind == Kind.DIGESTS or record.flags & form.MORE:
+            return False
+        fd = self._trees[record.tree].descriptor(record.node)
+        return any(_is_much_longer(fd, record, wanted) for wanted in unpack_entries(record.payload) if wanted.is_file)
 
     def _taken(self) -> None:
         self._waits = False
@@ -301,6 +308,16 @@ class ResyncFollower:
             Repair(tree, staging, hints, keeper, Index(self._journal.marks[tree.number].durable.copy()))
             for tree, staging, hints, keeper in zip(self._trees, self._stagings, self._hints, keepers, strict=True)
         ]
+
+
+def _is_much_longer(fd: int, record: Record, wanted: Entry) -> bool:
+    """Whether the file that is to be like this has much to lose."""
+    try:
+        named = record.kind == Kind.LISTING
+        status = os.stat(wanted.name, dir_fd=fd, follow_symlinks=False) if named else os.fstat(fd)
+    except FileNotFoundError:
+        return False
+    return min(status.st_size - wanted.size, occupied_bytes(status)) > LARGE_BYTES
 
 
 def _punch(fd: int, start: int, length: int) -> None:

@@ -286,7 +286,8 @@ class Repair:
         elif self._keeper:
             self._keeper.leave(fd, name, self._path(fd, name))
         else:
-            remove(fd, name)
+            with self._tree.freeing.holding(fd, name):
+                remove(fd, name)
 
     def _bring(self, handle: bytes, folder_fd: int, wanted: Entry) -> None:
         """An object of ours gets the name. A folder leaves where it was. The kernel does not say where a file is that
