@@ -5,28 +5,38 @@ from __future__ import annotations
 
 import os
 
-from mirrord.volume.files.freeing import LARGE_BYTES, occupied_bytes
+from mirrord.volume.files.freeing import occupied_bytes
 from mirrord.volume.fuse.abi import PAGE_BYTES
 
-STEP_BYTES = LARGE_BYTES
+STEP_BYTES = 16 << 20
+"""Some 5 ms for what is in memory, and 20 for what is on its way to the disk."""
 
 
 def next_size(descriptor: int, size: int) -> int:
     """What a file is to be cut to first, on its way to `size`."""
     status = os.fstat(descriptor)
-    steps = -(-min(occupied_bytes(status), status.st_size - size) // STEP_BYTES)
-    if steps <= 1:
-        return size
-    between = size + (status.st_size - size) * (steps - 1) // steps
-    return between - between % PAGE_BYTES
+    end, occupied = status.st_size, occupied_bytes(status)
+    while (steps := -(-min(occupied, end - size) // STEP_BYTES)) > 1:
+        between = size + (end - size) * (steps - 1) // steps
+        between -= between % PAGE_BYTES
+        if _next_data(descriptor, between) is not None:
+            return between
+        end = between
+    return size
 
 
 def next_punch(descriptor: int, offset: int, length: int) -> tuple[int, int]:
     """Where a hole of this offset and length is to be made first. Of whole steps, so that there is no data afterwards,
     and the next one is looked for behind it."""
-    try:
-        at = os.lseek(descriptor, -(-offset // STEP_BYTES) * STEP_BYTES, os.SEEK_DATA)
-    except OSError:  # ENXIO: nothing but a hole until the end
+    at = _next_data(descriptor, -(-offset // STEP_BYTES) * STEP_BYTES)
+    if at is None:
         return offset, length
     at -= at % STEP_BYTES
     return (at, STEP_BYTES) if at + STEP_BYTES < offset + length else (offset, length)
+
+
+def _next_data(descriptor: int, start: int) -> int | None:
+    try:
+        return os.lseek(descriptor, start, os.SEEK_DATA)
+    except OSError:  # ENXIO: nothing but a hole until the end
+        return None
