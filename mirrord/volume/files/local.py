@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 
 from mirrord.volume.files import syscalls
-from mirrord.volume.files.tree import ROOT, Tree
+from mirrord.volume.files.tree import DIRECTORY, FILE, Tree
 from mirrord.volume.link.records import Kind, Record
 
 CHUNK_BYTES = 1 << 20
@@ -29,14 +29,17 @@ def as_it_is(tree: Tree, node: int, offset: int, length: int) -> Iterator[Record
     yield Record(Kind.TRUNCATE, tree.number, node, size)
 
 
-def make_durable(changed: Iterable[tuple[Tree, int]]) -> None:
-    """Bring to the disk the content of files; of a tree with a node 0, everything."""
-    files: dict[Tree, set[int]] = {}
-    for tree, node in changed:
-        files.setdefault(tree, set()).add(node)
-    for tree, nodes in files.items():
-        if 0 in nodes:
-            syscalls.syncfs(tree.descriptor(ROOT))
-        else:
-            for node in nodes:
-                os.fdatasync(tree.descriptor(node))
+def make_durable(changed: Mapping[tuple[Tree, int], bool]) -> None:
+    """Bring nodes to the disk: files' content, or (True) everything about them. Where one cannot be synced by itself,
+    all of its file system is, which also writes what is nobody's business here."""
+    whole = {tree for tree, node in changed if not _can_be_synced(tree, node)}
+    for tree in whole:
+        syscalls.syncfs(tree.root)
+    for (tree, node), everything in changed.items():
+        if tree not in whole and not tree.is_orphan(node):
+            (os.fsync if everything else os.fdatasync)(tree.descriptor(node))
+
+
+def _can_be_synced(tree: Tree, node: int) -> bool:
+    """Links and devices cannot, nor what is not known any more."""
+    return node in tree.nodes and tree.nodes[node].kind in (FILE, DIRECTORY)

@@ -131,6 +131,11 @@ class Record(NamedTuple):
             case _:
                 return (self.node,)
 
+    @property
+    def touches(self) -> tuple[int, ...]:
+        """The nodes that have to be on the disk for this to be."""
+        return (self.node, self.offset) if self.kind == Kind.MAKE else self.mentions
+
 
 NOW = (-1, -1)
 """As times of a new object: whatever they become."""

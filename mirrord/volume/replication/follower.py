@@ -47,7 +47,7 @@ class Follower:
         self._threads = threads
         self._on_disk = on_disk
         self._acknowledged = 0
-        self._undurable: dict[tuple[Tree, int], None] = {}
+        self._undurable: dict[tuple[Tree, int], bool] = {}
         self._syncs: list[tuple[int, Tree, int, int]] = []
         """Of this batch: seq, tree, node, flags."""
 
@@ -58,7 +58,7 @@ class Follower:
                 target = self._trees[tree]
                 target.write(node, payload, offset)
                 if self._on_disk:
-                    self._undurable[target, node] = None
+                    self._undurable.setdefault((target, node), False)
             elif kind == _FSYNC:
                 self._syncs.append((seq, self._trees[tree], node, flags))
             else:
@@ -97,7 +97,8 @@ class Follower:
             prepare(record)
         apply(self._trees, record)
         if self._on_disk:
-            self._undurable[self._trees[record.tree], 0] = None
+            tree = self._trees[record.tree]
+            self._undurable.update(dict.fromkeys(((tree, node) for node in record.touches), True))
 
     def _sync(self, seq: int, tree: Tree, node: int, flags: int) -> None:
         data_only = bool(flags & DATA_ONLY)

@@ -29,6 +29,7 @@ from mirrord.volume.replication.parked import Parked
 from mirrord.volume.replication.pieces import pieces
 
 if TYPE_CHECKING:
+    from mirrord.volume.files.tree import Tree
     from mirrord.volume.fuse.capture import Capture
     from mirrord.volume.link.stream import Stream
     from mirrord.volume.replication.syncing import Syncing
@@ -71,8 +72,8 @@ class Replicator:
         self._parked = Parked()
         self._marking: set[tuple[int, int]] = set()
         """Tree and zone that requests put aside wait for."""
-        self._undurable: dict[tuple[Capture, int], None] = {}
-        """What this batch has changed, if an answer means the disk: capture and node, or 0 for more than content."""
+        self._undurable: dict[tuple[Tree, int], bool] = {}
+        """What this batch has changed, if an answer means the disk: tree, node, and whether more than content."""
 
     # -- what the capture calls ----------------------------------------------------------------------------------------
 
@@ -129,14 +130,14 @@ class Replicator:
         self.figures.bytes += len(content)
         self._writes.append((capture, node, offset, content, unique, self.seq))
         if self._on_disk:
-            self._undurable[capture, node] = None
+            self._undurable.setdefault((tree, node), False)
 
     def change(self, capture: Capture, record: Record, unique: int = 0, reply: bytes = b"") -> None:
         if record.kind == Kind.RENAME:
             moves.note(self._journal, capture.tree, record)
         self.send(capture, record)
         if self._on_disk:
-            self._undurable[capture, 0] = None
+            self._undurable.update(dict.fromkeys(((capture.tree, node) for node in record.touches), True))
         if unique and self.mode is Mode.FENCED:
             capture.fail(unique, errno.EIO)
         elif unique:
@@ -342,7 +343,7 @@ class Replicator:
     def _make_durable(self) -> None:
         changed, self._undurable = self._undurable, {}
         try:
-            local.make_durable((capture.tree, node) for capture, node in changed)
+            local.make_durable(changed)
         except OSError as error:
             self._fault(f"the disk does not keep what is written: {error.strerror}")
             self.hold()
