@@ -149,18 +149,11 @@ class Stream:
         return sent
 
     def _keep(self, gathered: list[Buffer], sent: int) -> None:
-        had_none = not self._unsent
-        for buffer in gathered:
-            size = len(buffer)
-            if sent >= size:
-                sent -= size
-                continue
-            rest = memoryview(bytes(buffer[sent:]))  # the buffer is used again before this leaves
-            self._unsent.append(rest)
-            self.unsent_bytes += size - sent
-            sent = 0
-        if had_none and self._unsent:
+        rest = memoryview(b"".join(gathered))[sent:]  # the buffers are used again before this leaves
+        if not self._unsent:
             self._loop.watch_room(self._fd, self._send_more)
+        self._unsent.append(rest)
+        self.unsent_bytes += len(rest)
 
     def _send_more(self) -> None:
         was_full = self.full
