@@ -10,6 +10,7 @@ from unittest import mock
 import pytest
 
 from mirrord.volume.fuse.abi import Op
+from mirrord.volume.fuse.capture import _UNSYNCED_MAX
 from mirrord.volume.replication import syncing
 from mirrord.volume.replication.syncing import SHORT_BYTES_MAX, Syncing
 from tests.mirror.resyncing import Node, Primary
@@ -47,6 +48,12 @@ def test_what_was_forgotten_takes_no_memory(primary: Primary) -> None:
     assert primary.tree.unsynced
     primary.forget_all()
     assert not primary.tree.unsynced
+
+
+def test_not_everything_is_remembered(primary: Primary) -> None:
+    for number in range(_UNSYNCED_MAX + 10):
+        primary.create(f"{number}", b"text")
+    assert len(primary.tree.unsynced) == _UNSYNCED_MAX
 
 
 def test_not_while_disks_are_slow(primary: Primary) -> None:

@@ -30,6 +30,9 @@ _FAR_BYTES = 1 << 40
 _UNSETTLED_MAX = 512
 """With more nodes than this, those changed first are settled in passing, so that settling all is never long."""
 
+_UNSYNCED_MAX = 512
+"""Of more files than this, what was written to the first one is on its way to the disk by itself, most likely."""
+
 _WRITE = int(Op.WRITE)
 _GONE = (errno.ENOENT, errno.ENODEV)
 """Of an answer: the request was given up, or the mount was."""
@@ -77,9 +80,11 @@ class Capture:
             replicator.catch_up()
             self.change(attributes.clear_privileges(self, node, message))
         content = message[_CONTENT_AT : _CONTENT_AT + size]
-        tree = self.tree
-        tree.unsettled[node] = None
-        tree.unsynced[node] = tree.unsynced.get(node, 0) + size
+        self.tree.unsettled[node] = None
+        unsynced = self.tree.unsynced
+        unsynced[node] = unsynced.get(node, 0) + size
+        if len(unsynced) > _UNSYNCED_MAX:
+            del unsynced[next(iter(unsynced))]
         if offset > _FAR_BYTES:
             self._write_far(node, offset, content, unique)
         else:
