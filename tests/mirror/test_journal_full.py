@@ -16,6 +16,7 @@ import pytest
 from lab.waiting import until
 from mirrord.core.zones import CHUNK_BYTES, zone
 from mirrord.orders import GoAlone
+from mirrord.volume.files.syscalls import syncfs
 from mirrord.volume.journal.journal_file import ROOM_BYTES
 from tests.mirror.test_journal import Desk
 from tests.mirror.volumes import equal, pair
@@ -42,12 +43,13 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 def fill(disk: Path, leave_bytes: int = 0) -> Path:
     """All of it but so much."""
     filler = disk / "filler"
-    with filler.open("ab", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(bytes(4096))
-    os.sync()
-    os.truncate(filler, max(0, filler.stat().st_size - leave_bytes))
-    os.sync()
+    with filler.open("ab", buffering=0) as file:
+        with contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+        syncfs(file.fileno())  # not sync(2): other tests cut the power of what has not been written
+        os.truncate(filler, max(0, filler.stat().st_size - leave_bytes))
+        syncfs(file.fileno())
     return filler
 
 

@@ -6,19 +6,21 @@ from __future__ import annotations
 import os
 
 from mirrord.volume.files.freeing import occupied_bytes
-from mirrord.volume.fuse.abi import PAGE_BYTES
 
 STEP_BYTES = 16 << 20
 """Some 5 ms for what is in memory, and 20 for what is on its way to the disk."""
+
+_ALIGNED_BYTES = 1 << 16
+"""No file system has larger blocks."""
 
 
 def next_size(descriptor: int, size: int) -> int:
     """What a file is to be cut to first, on its way to `size`."""
     status = os.fstat(descriptor)
     end, occupied = status.st_size, occupied_bytes(status)
-    while (steps := -(-min(occupied, end - size) // STEP_BYTES)) > 1:
+    while (steps := _steps(occupied, end - size)) > 1:
         between = size + (end - size) * (steps - 1) // steps
-        between -= between % PAGE_BYTES
+        between -= between % _ALIGNED_BYTES
         if _next_data(descriptor, between) is not None:
             return between
         end = between
@@ -26,13 +28,20 @@ def next_size(descriptor: int, size: int) -> int:
 
 
 def next_punch(descriptor: int, offset: int, length: int) -> tuple[int, int]:
-    """Where a hole of this offset and length is to be made first. Of whole steps, so that there is no data afterwards,
+    """Where a hole of this offset and length is to be made first: of whole blocks, so that there is no data afterwards,
     and the next one is looked for behind it."""
-    at = _next_data(descriptor, -(-offset // STEP_BYTES) * STEP_BYTES)
+    at = _next_data(descriptor, -(-offset // _ALIGNED_BYTES) * _ALIGNED_BYTES)
     if at is None:
         return offset, length
-    at -= at % STEP_BYTES
-    return (at, STEP_BYTES) if at + STEP_BYTES < offset + length else (offset, length)
+    at -= at % _ALIGNED_BYTES
+    status = os.fstat(descriptor)
+    rest = min(offset + length, status.st_size) - at
+    steps = _steps(occupied_bytes(status), rest)
+    return (at, rest // steps // _ALIGNED_BYTES * _ALIGNED_BYTES) if steps > 1 else (offset, length)
+
+
+def _steps(occupied: int, length: int) -> int:
+    return -(-min(occupied, length) // STEP_BYTES)
 
 
 def _next_data(descriptor: int, start: int) -> int | None:
