@@ -83,7 +83,10 @@ def test_an_outage_is_measured_by_every_client(lab: Lab) -> None:
         until(lambda: time.monotonic() - healed_at > 0.5, "the clients to try again")
     for client in clients.result()["per_client"].values():
         assert 0.4 < client["gap"][1] - client["gap"][0] < 0.9
-        assert cut_at - 0.2 < client["gap"][0] < cut_at < healed_at < client["gap"][1]
+        began, ended = client["gap"]
+        # What had come to a client before the cut, it reads a few ms after it when the processors are busy.
+        assert cut_at - 0.2 < began < cut_at + 0.05
+        assert healed_at < ended
         assert all(error == "timeout" for _, _, error in client["failures"])
 
 
