@@ -76,6 +76,13 @@ def restore(lab: Lab) -> None:
     lab.wait_converged(*lab.topology.node_names)
 
 
+def settled(lab: Lab, node: str) -> dict[str, Any]:
+    """A node's status when no bucket is on its way to another node any more, so that no view follows of itself. After
+    nodes that had started apart have met, as on a slow machine, that takes ten seconds."""
+    until(lambda: status(lab, node)["moving"] == 0, "what is moving to have moved", timeout_s=30)
+    return status(lab, node)
+
+
 def wait_members(lab: Lab, *nodes: str, timeout_s: float = 15.0) -> None:
     """Wait until exactly these nodes are members of the view that each of them has in force."""
     until(lambda: all(_has_members(lab, node, nodes) for node in nodes), f"{', '.join(nodes)} to agree", timeout_s)

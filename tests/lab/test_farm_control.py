@@ -11,7 +11,7 @@ from lab import services
 from lab.network import Lab
 from lab.services import CONFIG
 from lab.topology import LAN
-from tests.lab.nodes import NODES, farmctl, members, owners, status
+from tests.lab.nodes import NODES, farmctl, members, owners, settled, status
 
 pytestmark = pytest.mark.needs_root
 
@@ -71,7 +71,7 @@ def test_text_for_people(farm: Lab) -> None:
     ],
 )
 def test_errors_are_a_sentence(farm: Lab, arguments: tuple[str, ...], sentence: str) -> None:
-    before = status(farm, "n1")["epoch"]
+    before = settled(farm, "n1")["epoch"]
     done = run(farm, "n1", *arguments)
     assert done.returncode == 1
     assert done.stdout == ""

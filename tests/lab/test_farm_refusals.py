@@ -14,7 +14,7 @@ from lab.network import Lab
 from lab.services import CONFIG
 from lab.topology import LAN
 from lab.waiting import until
-from tests.lab.nodes import NODES, owners, status
+from tests.lab.nodes import NODES, owners, settled, status
 from tests.lab.test_farm_machine import traces
 from tests.lab.watching import watched
 
@@ -76,7 +76,7 @@ def test_a_wrong_configuration_is_refused_before_anything_is_touched(idle: Lab, 
 
 
 def test_a_second_daemon_is_refused_and_disturbs_nothing(farm: Lab) -> None:
-    before = traces(farm, "n2"), status(farm, "n2")["epoch"]
+    before = traces(farm, "n2"), settled(farm, "n2")["epoch"]
     with watched(farm) as clients:
         done = run_farmd(farm, farm.state.config.read_text())
     assert done.returncode == 1
@@ -139,7 +139,7 @@ def strangers(recorded: bytes) -> dict[str, list[bytes]]:
 @pytest.mark.parametrize("place", [LAN, "n3"])
 def test_foreign_datagrams_are_counted_and_change_nothing(farm: Lab, place: str) -> None:
     recorded = a_heartbeat(farm)
-    before, owned = status(farm, "n1"), owners(farm, "n1")
+    before, owned = settled(farm, "n1"), owners(farm, "n1")
     with watched(farm) as clients:
         for fault, datagrams in strangers(recorded).items():
             seen = status(farm, "n1")["refused"].get(fault, 0)
@@ -158,7 +158,7 @@ def test_an_old_recording_of_a_dead_node_does_not_revive_it(farm: Lab) -> None:
     farm.kill("n2")
     farm.wait_converged("n1", "n3")
     unproved = status(farm, "n1")["refused"]["Unproved"]
-    epoch = status(farm, "n1")["epoch"]
+    epoch = settled(farm, "n1")["epoch"]
     send(farm, LAN, *[recorded] * 50)
     until(lambda: status(farm, "n1")["refused"]["Unproved"] == unproved + 50, "the recordings to be counted")
     answer = status(farm, "n1")
