@@ -1,4 +1,4 @@
-"""What the tests of volumes share: a pair of them."""
+"""What the tests of volumes share: a pair of them, or of what is inside of them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.mirror.resyncing import Node, disk
 from tests.mirror.volumes import Pair, pair
 
 
@@ -17,6 +18,16 @@ def umask() -> Iterator[None]:
     before = os.umask(0o022)
     yield
     os.umask(before)
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> Iterator[tuple[Node, Node]]:
+    """Two trees on one file system, and their journals."""
+    with disk(tmp_path / "disk") as trees:
+        ours, theirs = (Node(trees / name, tmp_path / name) for name in ("a", "b"))
+        yield ours, theirs
+        ours.journal.close()
+        theirs.journal.close()
 
 
 @pytest.fixture

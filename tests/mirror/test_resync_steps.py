@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,20 +25,11 @@ from mirrord.volume.resync.records import (
 )
 from mirrord.volume.resync.rest import GONE_EACH
 from mirrord.volume.resync.walk import walk
-from tests.mirror.resyncing import Link, Node, Primary, differences, disk, resync
+from tests.mirror.resyncing import Link, Node, Primary, differences, resync
 
 FILES = 300
 TIB = 1 << 40
 MIB = 1 << 20
-
-
-@pytest.fixture
-def nodes(tmp_path: Path) -> Iterator[tuple[Node, Node]]:
-    with disk(tmp_path / "disk") as trees:
-        ours, theirs = (Node(trees / name, tmp_path / name) for name in ("a", "b"))
-        yield ours, theirs
-        ours.journal.close()
-        theirs.journal.close()
 
 
 def filled(node: Node) -> Primary:

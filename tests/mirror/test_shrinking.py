@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from mirrord.volume.fuse.shrinking import STEP_BYTES
 from mirrord.volume.link.records import LENGTH, Kind, Record
-from tests.mirror.resyncing import Link, Node, Primary, differences, disk, resync
+from tests.mirror.resyncing import Link, Node, Primary, differences, resync
 
 MIB = 1 << 20
 LARGE = 96 * MIB
 UNALIGNED = 12_345
 PUNCH, KEEP_SIZE = 2, 1
-
-
-@pytest.fixture
-def nodes(tmp_path: Path) -> Iterator[tuple[Node, Node]]:
-    with disk(tmp_path / "disk") as trees:
-        ours, theirs = (Node(trees / name, tmp_path / name) for name in ("a", "b"))
-        yield ours, theirs
-        ours.journal.close()
-        theirs.journal.close()
 
 
 @pytest.fixture
