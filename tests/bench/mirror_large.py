@@ -21,6 +21,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from lab.waiting import until
 from mirrord.orders import Alive
 from tests.bench.mirror_resync import Latency, Writer
 from tests.bench.telling import machine
@@ -55,7 +56,8 @@ class Signs:
     def __init__(self, volume: VolumeProcess) -> None:
         self._volume = volume
         self._ended = threading.Event()
-        self._last_s = time.monotonic()
+        self.last_s = time.monotonic()
+        """When it gave the last one."""
         self.silent_s = 0.0
         self._thread = threading.Thread(target=self._look, daemon=True)
         self._thread.start()
@@ -73,8 +75,8 @@ class Signs:
             new = self._volume.reports[seen:]
             seen += len(new)
             if any(isinstance(report, Alive) for report in new):
-                self._last_s = time.monotonic()
-            self.silent_s = max(self.silent_s, time.monotonic() - self._last_s)
+                self.last_s = time.monotonic()
+            self.silent_s = max(self.silent_s, time.monotonic() - self.last_s)
 
 
 class Benchmark:
@@ -110,10 +112,10 @@ class Benchmark:
         began_ns = time.monotonic_ns()
         do()
         ended_ns = time.monotonic_ns()
-        time.sleep(1)  # the last sign of life is a second away; and a writer that waits has done so by then
+        until(lambda: all(signs.last_s * 1e9 > ended_ns for signs in self._signs), "signs of life", timeout_s=60)
         silent_s = max(signs.silent_s for signs in self._signs)
         self.result.done.append(Large(what, (ended_ns - began_ns) / 1e9, silent_s))
-        return what, began_ns, ended_ns + 1_000_000_000
+        return what, began_ns, time.monotonic_ns()
 
     def _write(self) -> None:
         with self._path.open("wb", buffering=0) as file:

@@ -94,11 +94,9 @@ def test_others_are_served_in_between(linked: Link) -> None:
 @pytest.mark.parametrize("path", ["large", "folder/large"])
 def test_the_peer_shortens_a_file_by_a_thread(nodes: tuple[Node, Node], path: str) -> None:
     """In a resync: what is too long there goes with the file's attributes, or with its folder's listing."""
-    loser = Primary(nodes[1])
     winner = Primary(nodes[0])
-    for primary in (winner, loser):
-        primary.mkdir("folder")
-        primary.create(path, b"short")
+    winner.mkdir("folder")
+    winner.create(path, b"short")
     resync(winner, nodes[1])
     loser = Primary(nodes[1])
     loser.allocate(path, 0, 0, LARGE)
