@@ -16,12 +16,16 @@ class Traffic:
     accepted_per_s: int
     """Passed to the node's kernel."""
     dropped_per_s: int
-    """Dropped, since the bucket is another node's."""
+    """Dropped, since another node answers: the bucket is its, or was until now."""
     fenced_per_s: int
     """Dropped, since the lease has ended."""
 
 
-_COUNTERS = (("owned", "draining", "filling"), ("drop_other",), ("drop_fenced",))
+_COUNTERS = (
+    ("owned", "draining", "filling"),
+    ("drop_other", "drop_draining", "drop_filling"),
+    ("drop_fenced",),
+)
 """Of which counters of bpf/farm.h each rate is the growth, in the order of the fields above."""
 
 

@@ -19,8 +19,6 @@ from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM, Signals
 from typing import Any
 
-from farmd.errors import MachineError
-from farmd.kit import control
 from lab import processes, services
 from lab.errors import LabError
 from lab.machine import CHECKOUT, Machine, signal_service
@@ -33,11 +31,7 @@ from lab.waiting import until
 NODES = ("n1", "n2")
 EXAMPLES = CHECKOUT / "lab/examples"
 MIRRORD = "mirrord"
-FARM = "web"
-"""The name of the farm that the nodes may be besides (lab/services.py)."""
 FARMCTL_WITHIN_S = 60.0
-ANSWER_WITHIN_S = 2.0
-"""For a daemon to say how it is."""
 PYTHON = f"{CHECKOUT}/.venv/bin/python"
 PROGRAM = (PYTHON, "-m", "mirrord.program")
 
@@ -155,16 +149,11 @@ class MirrorLab(Lab):
         return next(iter(self.mirrors))
 
     def status(self, node: str, mirror: str | None = None) -> dict[str, Any]:
-        """What a node says of its mirror; empty if nothing answers. It is asked without farmctl, whose start takes more
-        of this machine than all that is asked."""
+        """What a node says of its mirror; empty if nothing answers."""
         try:
-            path = self.machine(node).path(f"/run/farmd/{mirror or self.first}.sock")
-            return control.call(path, "status", ANSWER_WITHIN_S, daemon=MIRRORD)
-        except (LabError, MachineError):
+            return self.ask(node, name=mirror or self.first)
+        except LabError:
             return {}
-
-    def farm_status(self, node: str, timeout_s: float = ANSWER_WITHIN_S) -> dict[str, Any] | None:
-        return self.status(node, FARM) or None
 
     def wait(self, node: str, mirror: str | None = None, timeout_s: float = 30.0, **wanted: object) -> dict[str, Any]:
         """Wait until a node's status has these values, such as role="PRIM" and in_sync=True; the status then."""

@@ -5,6 +5,7 @@ import secrets
 from lab.machine import CHECKOUT
 from lab.topology import Topology
 
+FARM = "web"
 CONFIG = "/run/farmd-lab/web.toml"
 KEY = "/run/farmd-lab/web.key"
 HEALTH_CONFIG = "/run/farmd-lab/health.toml"
@@ -57,7 +58,7 @@ def farm_config(topology: Topology, farm: str = "", affinity: str = "client") ->
     `affinity` is port 80's."""
     vips = ", ".join(f'"{vip}"' for vip in topology.vips)
     text = f"""[farm]
-name = "web"
+name = "{FARM}"
 vips = [{vips}]
 interface = "eth0"
 keys = ["@{KEY}"]

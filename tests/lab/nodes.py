@@ -24,8 +24,8 @@ def farmctl(lab: Lab, node: str, *arguments: str) -> dict[str, Any]:
 
 
 def status(lab: Lab, node: str) -> dict[str, Any]:
-    """What `farmctl status` answers on a node."""
-    return farmctl(lab, node, "status")
+    """How a node says that its farm is."""
+    return lab.ask(node)
 
 
 def members(lab: Lab, node: str) -> dict[str, dict[str, Any]]:
@@ -35,7 +35,7 @@ def members(lab: Lab, node: str) -> dict[str, dict[str, Any]]:
 
 def owners(lab: Lab, node: str) -> list[str]:
     """The owner of every bucket, as a node knows it."""
-    return list(farmctl(lab, node, "buckets")["owners"])
+    return list(lab.ask(node, "buckets")["owners"])
 
 
 def moves(before: list[str], after: list[str]) -> set[tuple[str, str]]:

@@ -10,7 +10,7 @@ import pytest
 from lab.measure import downloads
 from lab.network import Lab
 from lab.topology import CLIENTS, FAR, LAN, ROUTER
-from tests.lab.nodes import NODES, farmctl, owners, status
+from tests.lab.nodes import NODES, owners, status
 from tests.lab.watching import VIP, VIP6, watched
 
 pytestmark = pytest.mark.needs_root
@@ -56,11 +56,11 @@ def test_the_clients_are_spread_over_the_nodes(farm: Lab) -> None:
 
 
 def test_packets_are_counted_in_their_buckets(farm: Lab) -> None:
-    before = {node: farmctl(farm, node, "buckets")["packets"] for node in NODES}
+    before = {node: farm.ask(node, "buckets")["packets"] for node in NODES}
     with watched(farm, places=(LAN,), interval_ms=250) as clients:
         pass
     for node in NODES:
-        after = farmctl(farm, node, "buckets")
+        after = farm.ask(node, "buckets")
         grown = [bucket for bucket, count in enumerate(after["packets"]) if count > before[node][bucket]]
         assert {after["owners"][bucket] for bucket in grown} <= {node}
         assert 0 < len(grown) <= len(clients.served_by(node))

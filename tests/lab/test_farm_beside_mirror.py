@@ -12,7 +12,7 @@ from signal import SIGKILL
 
 import pytest
 
-from lab.mirror import FARM, NODES, MirrorLab, plain
+from lab.mirror import NODES, MirrorLab, plain
 from lab.network import Lab
 from lab.topology import LAN
 from tests.lab.mirrors import DATA, Recording, missing, other, restore
@@ -53,7 +53,7 @@ def lab(built: MirrorLab) -> MirrorLab:
 
 def owners(lab: MirrorLab) -> list[str]:
     """The owner of every bucket of the farm."""
-    return list(lab.farmctl("n1", "buckets", mirror=FARM)["owners"])
+    return list(lab.ask("n1", "buckets")["owners"])
 
 
 def last_event(lab: MirrorLab, node: str) -> str:
@@ -118,7 +118,7 @@ def test_the_mirror_does_not_notice_that_the_farm_changes(lab: MirrorLab, ledger
         lab.wait_converged(other(serving))
         lab.start_farm(serving)
         lab.wait_converged(*NODES)
-        lab.exec(serving, "kill", "-KILL", str(lab.status(serving, FARM)["pid"]))
+        lab.exec(serving, "kill", "-KILL", str(lab.ask(serving)["pid"]))
         lab.wait_converged(other(serving))
         recording.wait_more(300)
     assert set(mirrors.answers) == {serving}

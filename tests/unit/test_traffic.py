@@ -23,6 +23,13 @@ def test_rates_are_what_the_counters_grew_in_a_second() -> None:
     assert meter.traffic == Traffic(150, 3, 1)
 
 
+def test_what_is_dropped_while_buckets_move_is_dropped_for_another_node() -> None:
+    meter = Meter()
+    meter.read(0, Counter())
+    meter.read(PERIOD_NS, Counter(drop_other=1, drop_draining=20, drop_filling=300, drop_malformed=4000))
+    assert meter.traffic == Traffic(0, 321, 0)
+
+
 def test_a_reading_is_due_once_a_second() -> None:
     meter = Meter()
     assert meter.due(5)
