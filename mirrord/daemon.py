@@ -108,6 +108,8 @@ class Daemon:
         self.refusals = Refusals()
         self.linking = Linking()
         self._window_is_open = True
+        self._ready = False
+        """Whether the service manager knows that this has started."""
         self._quitting = False
         self._pending: deque[Event] = deque()
         self._stepping = False
@@ -174,8 +176,8 @@ class Daemon:
         if sentence := self.linking.take(report):
             self.remark(sentence)
         self.step(Reported(report))
-        if isinstance(report, orders.Opened | orders.Refused):
-            notify.ready()  # not before, so that an order that follows `systemctl start` does not come too early
+        if self.core.machine.volume.guards or isinstance(report, orders.Refused):
+            self._tell_ready()
         if isinstance(report, orders.InSync) and (kept := self.seen.kept_there()) is not None:
             self.remark(f"{self.core.peer_name} keeps files that only it had in {kept.folder}: {kept.files}")
 
@@ -183,7 +185,14 @@ class Daemon:
         self.seen.lose()
         self.linking.lose()
         self.step(VolumeLost(why))
-        notify.ready()  # to wait on would help nobody: the status says why
+        self._tell_ready()
+
+    def _tell_ready(self) -> None:
+        """What follows `systemctl start` neither changes the directories beside us nor comes too early for an order. Or
+        there will be no more than a status that says why."""
+        if not self._ready:
+            self._ready = True
+            notify.ready()
 
     def _tick(self) -> None:
         # First everything that has arrived, then judgement: a late loop must not blame its peer.

@@ -66,6 +66,11 @@ class Volume:
         return self.opened is not None and not self.orders
 
     @property
+    def guards(self) -> bool:
+        """Whether nobody can change the directories beside us."""
+        return self.covered or self.ready
+
+    @property
     def generation(self) -> Generation | None:
         """Of the stream it leads or follows."""
         return Generation(*self.stream.generation) if self.stream is not None else None

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+from pathlib import Path
+
 import pytest
 
 from lab.mirror import MirrorLab
+from mirrord.volume.mounting import mounts
+from tests.lab.changed import program
 from tests.lab.mirrors import DATA, Recording, missing, other, restore, wait_equal
 from tests.posix.ledger import Ledger
 
 pytestmark = pytest.mark.needs_root
 
 WAYS = ["farmctl stop", "SIGTERM"]
+PLACE = "mirrord/volume/mounting/place.py"
+COVERS = "        fuse_mount.cover(self.path)"
 
 
 @pytest.fixture
@@ -85,3 +93,28 @@ def test_both_are_stopped_one_after_the_other_and_come_back(pair: MirrorLab, ser
     assert lab.wait_pair() == last
     assert missing(lab, ledger, last) == []
     wait_equal(lab)
+
+
+def test_it_is_started_for_its_service_manager_when_nobody_can_write_beside_it(
+    pair: MirrorLab, serving: str, tmp_path: Path
+) -> None:
+    slow = program(tmp_path, {PLACE: {COVERS: f"        __import__('time').sleep(1)\n{COVERS}"}})
+    lab, node = pair, other(serving)
+    lab.stop(node)
+    seen: list[bool] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(lab.path(node, "/run/manager")))
+        manager.settimeout(30.0)
+
+        def wait_ready() -> None:
+            while b"READY=1" not in manager.recv(4096):
+                pass
+            known = mounts.mounts(lab.path(node, "/proc/1/mountinfo").read_text())
+            seen.append(any(mounts.is_cover(mount, known) for mount in mounts.at(DATA, known)))
+
+        waiting = threading.Thread(target=wait_ready)
+        waiting.start()
+        lab.start(node, program=("env", "NOTIFY_SOCKET=/run/manager", *slow))
+        waiting.join()
+    assert seen == [True]
+    lab.wait_pair()

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from lab import services
-from lab.machine import CHECKOUT
 from lab.mirror import NODES, PYTHON, MirrorLab, quick
 from lab.waiting import until
 from mirrord.codec import LAYOUTS
 from mirrord.volume.link.greeting import VERSIONS
+from tests.lab.changed import program
 from tests.lab.mirrors import DATA, Recording, missing, wait_equal
 from tests.lab.test_topology import name
 from tests.posix.ledger import Ledger
@@ -54,19 +53,6 @@ def lab(built: MirrorLab) -> Iterator[MirrorLab]:
         built.start(node)
     if built.wait_pair() == "n2":
         built.farmctl("n1", "swap")
-
-
-def program(folder: Path, changed: dict[str, dict[str, str]]) -> tuple[str, ...]:
-    """The command line of a mirrord in which some lines differ from ours; changed: file -> line -> what it is there."""
-    for package in ("mirrord", "farmd", "bpf"):
-        shutil.copytree(CHECKOUT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
-    for file, lines in changed.items():
-        text = (folder / file).read_text()
-        for line, other in lines.items():
-            assert text.count(f"\n{line}\n") == 1
-            text = text.replace(f"\n{line}\n", f"\n{other}\n")
-        (folder / file).write_text(text)
-    return ("env", f"PYTHONPATH={folder}", PYTHON, "-P", "-m", "mirrord.program")
 
 
 def speaking(folder: Path, oldest: int, newest: int) -> tuple[str, ...]:
