@@ -36,8 +36,9 @@ from tests.lab.test_topology import name
 pytestmark = pytest.mark.needs_root
 
 FAILOVERS = int(os.environ.get("MIRROR_FAILOVERS", "3"))
-TAKEOVER_S_MAX = 15.0
-"""Suspicion, PostgreSQL's recovery, and much room: the table says what it really took."""
+WAIT_S_MAX = 10.0
+"""Suspicion, or the silence after which a volume is killed, and much room: the table says what it really took. How long
+PostgreSQL recovers, or shuts down, depends on the machine and on what pgbench has done."""
 
 
 def swap(lab: MirrorLab, node: str) -> None:
@@ -90,8 +91,9 @@ def one_failover(lab: MirrorLab, bank: Bank, fault: Fault) -> Takeover:
     total_s = bank.longest_gap_s(began, time.monotonic())
     took = wait_served(lab, serving)
     thaw(lab, serving)
-    assert total_s < TAKEOVER_S_MAX, fault.__name__
-    return mirror_takeover.measured(lab, serving, took, began_at, total_s)
+    takeover = mirror_takeover.measured(lab, serving, took, began_at, total_s)
+    assert takeover.suspicion_s + takeover.own_s < WAIT_S_MAX, (fault.__name__, takeover)
+    return takeover
 
 
 def test_a_postgresql_that_was_killed_is_started_where_it_was(lab: MirrorLab) -> None:
