@@ -21,19 +21,20 @@ class Places(Protocol):
 
 
 class Measurement:
-    """A measuring child; it runs, and has begun to measure, when the constructor returns."""
+    """A measuring child; it is started by the constructor, and has begun to measure when `with` has been entered."""
 
     def __init__(self, lab: Places, place: str, module: str, *arguments: str) -> None:
-        """LabError if the child ends before it is ready."""
         self._result: dict[str, Any] | None = None
+        self._what = f"{module} in {place}"
         self._child = lab.popen(place, sys.executable, "-m", module, *arguments, stdout=subprocess.PIPE)
+
+    def __enter__(self) -> Self:
+        """LabError if the child ends before it is ready."""
         assert self._child.stdout is not None
         line = self._child.stdout.readline()
         self._take(line)
         if not line:
-            raise LabError(f"{module} in {place} ended with status {self._child.wait()} before it was ready")
-
-    def __enter__(self) -> Self:
+            raise LabError(f"{self._what} ended with status {self._child.wait()} before it was ready")
         return self
 
     def __exit__(self, *_: object) -> None:

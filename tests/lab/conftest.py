@@ -1,4 +1,4 @@
-"""The farm that the tests of one module share, and the proof that none of them leaves anything behind; and a mirror
+"""The farm that tests share, and the proof that none of them leaves anything behind; and a mirror
 that many modules share."""
 
 from __future__ import annotations
@@ -17,14 +17,25 @@ from tests.lab.nodes import NODES, filter_programs, restore
 from tests.lab.test_topology import left_of, name, namespaces
 
 
+@pytest.fixture(scope="package")
+def usual_farm() -> Iterator[Lab]:
+    """For all modules that want nothing else."""
+    yield from built("farm", None)
+
+
 @pytest.fixture(scope="module")
 def built_farm(request: pytest.FixtureRequest) -> Iterator[Lab]:
-    """Three nodes that agree. At the end nothing of them is left on this machine, kernel programs included.
-
-    A module whose farm has another configuration says so in FARM_CONFIG.
-    """
+    """The usual one, or one for this module, with the configuration that it has in FARM_CONFIG."""
     config = getattr(request.module, "FARM_CONFIG", None)
-    lab = Lab(name(request.module.__name__.rpartition("_")[2]), config=config)
+    if config is None:
+        yield request.getfixturevalue("usual_farm")
+    else:
+        yield from built(request.module.__name__.rpartition("_")[2], config)
+
+
+def built(suffix: str, config: str | None) -> Iterator[Lab]:
+    """Three nodes that agree. At the end nothing of them is left on this machine, kernel programs included."""
+    lab = Lab(name(suffix), config=config)
     lab.up()
     known = namespaces(lab)
     programs = [program for node in NODES for program in filter_programs(lab, node)]
@@ -45,7 +56,7 @@ def pair() -> Iterator[MirrorLab]:
 
 @pytest.fixture
 def farm(built_farm: Lab) -> Iterator[Lab]:
-    """The shared farm, which is given back as three converged nodes whatever the test did to it."""
+    """A shared farm, which is given back as three converged nodes whatever the test did to it."""
     yield built_farm
     restore(built_farm)
 

@@ -8,7 +8,7 @@ import pytest
 
 from lab import machine, services
 from lab.network import Lab
-from tests.lab.nodes import farmctl
+from tests.lab.nodes import farmctl, status
 from tests.unit.terminals import Terminal
 
 pytestmark = pytest.mark.needs_root
@@ -25,9 +25,10 @@ def top(farm: Lab) -> Iterator[Terminal]:
 
 
 def test_a_node_that_loses_its_power(farm: Lab, top: Terminal) -> None:
+    takeovers = status(farm, "n1")["takeovers"]["count"]
     farm.kill("n2")
     top.until_shown("n2 failed")
-    top.until_shown("takeovers 1")
+    top.until_shown(f"takeovers {takeovers + 1}")
     farm.start("n2")
     top.until(lambda: "failed" not in top.text().splitlines()[1], "its return")
 

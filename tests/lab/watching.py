@@ -118,16 +118,19 @@ def watched(
     vips: tuple[str, ...] = (VIP, VIP6),
 ) -> Iterator[Clients]:
     """Let `count` clients of each place and family ask every `interval_ms`; each has asked once when this yields."""
+    watches = [measure.duplicates(lab, place, vips) for place in places]
+    running, logs = [], []
+    for place in places:
+        for target in targets:
+            log = f"/run/requests-to-{target}"
+            patience = {"timeout_ms": timeout_ms, "answer_ms": timeout_ms}
+            running.append(
+                measure.requests(lab, place, target, count=count, log=log, interval_ms=interval_ms, **patience)
+            )
+            logs.append(lab.machine(place).path(log))
     with ExitStack() as ending:
-        watches = [ending.enter_context(measure.duplicates(lab, place, vips)) for place in places]
-        running, logs = [], []
-        for place in places:
-            for target in targets:
-                log = f"/run/requests-to-{target}"
-                patience = {"timeout_ms": timeout_ms, "answer_ms": timeout_ms}
-                given = measure.requests(lab, place, target, count=count, log=log, interval_ms=interval_ms, **patience)
-                running.append(ending.enter_context(given))
-                logs.append(lab.machine(place).path(log))
+        for one in (*watches, *running):  # all are under way already
+            ending.enter_context(one)
         clients = Clients(count * len(logs), running, watches, logs)
         yield clients
         wait_answers(clients, 1)  # what hangs now must not pass for an answer
@@ -168,8 +171,7 @@ def downloading(
     """Start so many downloads in all, from every place and both families, that take so long; all are established."""
     kinds = [(place, target) for place in places for target in (VIP, VIP6)]
     size = round(seconds * SLOW_BYTES_PER_S)
+    each = count // len(kinds)
+    running = [measure.downloads(lab, place, target, downloads=each, bytes=size) for place, target in kinds]
     with ExitStack() as ending:
-        yield Downloads([
-            ending.enter_context(measure.downloads(lab, place, target, downloads=count // len(kinds), bytes=size))
-            for place, target in kinds
-        ])  # fmt: skip
+        yield Downloads([ending.enter_context(one) for one in running])

@@ -110,7 +110,7 @@ def commands() -> st.SearchStrategy[str]:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(commands(), max_size=40))
 def test_whatever_happens(script: list[str]) -> None:
     stage = GuardedStage()
@@ -134,7 +134,7 @@ def test_whatever_happens(script: list[str]) -> None:
         assert core.failing == ()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(commands(), max_size=30), st.sampled_from(["", "at-once"]))
 def test_the_end_comes(script: list[str], how: str) -> None:
     stage = GuardedStage()

@@ -12,7 +12,7 @@ import pytest
 from tests.sim.hostile_run import hostile_runs
 
 FIRST = int(os.environ.get("FARMD_SIM_FIRST", "0"))
-SEEDS = int(os.environ.get("FARMD_SIM_SEEDS", "500"))
+SEEDS = int(os.environ.get("FARMD_SIM_SEEDS", "300"))
 CHUNK = 50
 
 CHUNKS = [range(first, min(first + CHUNK, FIRST + SEEDS)) for first in range(FIRST, FIRST + SEEDS, CHUNK)]

@@ -12,7 +12,7 @@ import pytest
 from tests.sim.mirror_hostile_run import hostile_mirror, hostile_mirrors
 
 FIRST = int(os.environ.get("MIRRORD_SIM_FIRST", "0"))
-SEEDS = int(os.environ.get("MIRRORD_SIM_SEEDS", "400"))
+SEEDS = int(os.environ.get("MIRRORD_SIM_SEEDS", "300"))
 CHUNK = 50
 
 CHUNKS = [range(first, min(first + CHUNK, FIRST + SEEDS)) for first in range(FIRST, FIRST + SEEDS, CHUNK)]
