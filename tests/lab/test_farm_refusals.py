@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -16,6 +16,7 @@ from lab.topology import LAN
 from lab.waiting import until
 from tests.lab.nodes import NODES, owners, settled, status
 from tests.lab.test_farm_machine import traces
+from tests.lab.test_topology import name
 from tests.lab.watching import watched
 
 pytestmark = pytest.mark.needs_root
@@ -31,11 +32,17 @@ def run_farmd(lab: Lab, text: str, *prefix: str) -> subprocess.CompletedProcess[
     return lab.exec("n2", *prefix, *command, check=False, timeout=10)
 
 
-@pytest.fixture
-def idle(farm: Lab) -> Lab:
-    """The farm with n2 stopped."""
-    farm.stop("n2")
-    return farm
+@pytest.fixture(scope="module")
+def idle() -> Iterator[Lab]:
+    """Machines of a farm; on n2 farmd has run, and it runs nowhere."""
+    lab = Lab(name("idle"))
+    lab.up(start=False)
+    try:
+        lab.start("n2")
+        lab.stop("n2")
+        yield lab
+    finally:
+        lab.down()
 
 
 def replaced(old: str, new: str) -> Callable[[str], str]:
