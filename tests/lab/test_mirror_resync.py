@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from signal import SIGKILL
+from signal import SIGHUP, SIGKILL
 from typing import Any
 
 import pytest
 
+from lab.machine import signal_service
 from lab.mirror import MirrorLab, quick
 from lab.waiting import until
 from tests.lab.mirrors import DATA, Recording, mend, missing, other, restore, wait_equal
@@ -16,10 +17,11 @@ from tests.posix.ledger import Ledger
 
 pytestmark = pytest.mark.needs_root
 
-RATE_MB_S = 20
-FILES, FILE_MB = 6, 10
+SLOW, FAST = quick(resync_rate_mb_s="4"), quick(resync_rate_mb_s="1000")
+FILES, FILE_MB = 10, 10
+"""At the slow rate that takes 25 seconds, so that no resync is at its end before it is cut off."""
 MIDDLE_BYTES = 6_000_000
-"""Sent by then; a tenth of what differs."""
+"""Sent by then."""
 WITHIN_S = 20.0
 
 Fault = Callable[[MirrorLab, str], None]
@@ -43,7 +45,7 @@ FAULTS: list[Fault] = [kill_daemon, kill_both, power_off]
 
 @pytest.fixture(scope="module")
 def built() -> Iterator[MirrorLab]:
-    with MirrorLab(name("resync"), [quick(resync_rate_mb_s=str(RATE_MB_S))]) as lab:
+    with MirrorLab(name("resync"), [SLOW]) as lab:
         yield lab
 
 
@@ -55,6 +57,7 @@ def source(built: MirrorLab) -> str:
     built.wait(source, role="ALONE", readiness="ready")
     fill = f"for n in $(seq {FILES}); do head -c {FILE_MB}M /dev/urandom > {DATA}/$n; done"
     built.exec(source, "sh", "-c", f"rm -rf {DATA}/*; {fill}; sync -f /srv")
+    reload(built, source, SLOW)
     return source
 
 
@@ -76,8 +79,15 @@ def test_it_is_cut_off_in_its_middle_and_goes_on(built: MirrorLab, source: str, 
         lost = missing(lab, ledger, source, durable=fault is power_off)
         assert lost == [], f"after {fault.__name__}"
     wait_middle(lab, source)
+    reload(lab, source, FAST)
     assert lab.wait_pair() == source
     wait_equal(lab)
+
+
+def reload(lab: MirrorLab, node: str, config: str) -> None:
+    """At once, also for a resync that is under way."""
+    lab.machine(node).write(f"/etc/farmd/{lab.first}.toml", config)
+    signal_service(lab.mirrord(node), SIGHUP)
 
 
 def wait_middle(lab: MirrorLab, source: str) -> dict[str, Any]:
