@@ -68,22 +68,28 @@ def _parts(watch: Watch) -> Iterator[tuple[str, dict[str, Any]]]:
         share = {"observedValue": round(100 * health.share, 1), "observedUnit": "percent"}
         yield f"{watch.name}:share", about | share
     for check in watch.status["checks"]:
-        yield f"{watch.name}/{check['name']}:{check['kind']}", {
-            "componentType": "component",
-            "status": CHECK_STATUS[check["state"]],
-            "output": check["text"],
-            "observedValue": check["took_ms"],
-            "observedUnit": "ms",
-            "time": _time(check["since"]),
-        }
+        yield (
+            f"{watch.name}/{check['name']}:{check['kind']}",
+            {
+                "componentType": "component",
+                "status": CHECK_STATUS[check["state"]],
+                "output": check["text"],
+                "observedValue": check["took_ms"],
+                "observedUnit": "ms",
+                "time": _time(check["since"]),
+            },
+        )
     for service in watch.status["services"]:
-        yield f"{watch.name}/{service['name']}:state", {
-            "componentType": "component",
-            "status": SERVICE_STATUS.get(service["state"], "warn"),
-            "output": service["text"],
-            "observedValue": service["state"],
-            "time": _time(service["since"]),
-        }
+        yield (
+            f"{watch.name}/{service['name']}:state",
+            {
+                "componentType": "component",
+                "status": SERVICE_STATUS.get(service["state"], "warn"),
+                "output": service["text"],
+                "observedValue": service["state"],
+                "time": _time(service["since"]),
+            },
+        )
 
 
 def _mirror(status: dict[str, Any]) -> dict[str, dict[str, Any]]:

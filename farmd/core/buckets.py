@@ -98,9 +98,7 @@ def states(view: View, node: int) -> bytes:
     """
     mine = _pick(view.moving, State.FILLING, State.OWNED)
     others = _pick(view.moving, State.DRAINING, State.OTHER)
-    return bytes(
-        mine[bucket] if owner == node else others[bucket] for bucket, owner in enumerate(view.owners)
-    )
+    return bytes(mine[bucket] if owner == node else others[bucket] for bucket, owner in enumerate(view.owners))
 
 
 def release(current: bytes, view: View, node: int, *, same_hash: bool) -> bytes:

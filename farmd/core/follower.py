@@ -67,10 +67,14 @@ class Follower:
         """Whether this node can vouch that nobody outside the view answers, and takes what it gets."""
         if self.settings.node not in view.ids:
             return self.view is None
-        return self._takes(now_ns, view) and self.admissible(now_ns, view) and all(
-            peer.state is not None and peer.state.promised >= view.epoch
-            for peer in self._outside(view)
-            if not self.evidence.silent(peer, now_ns)
+        return (
+            self._takes(now_ns, view)
+            and self.admissible(now_ns, view)
+            and all(
+                peer.state is not None and peer.state.promised >= view.epoch
+                for peer in self._outside(view)
+                if not self.evidence.silent(peer, now_ns)
+            )
         )
 
     def _takes(self, now_ns: int, view: View) -> bool:

@@ -77,8 +77,10 @@ class Outcome:
             (len(self.share) < 2 or min(self.share.values()) < 0.3, f"the shares are uneven: {self.share}"),
             (self.calm_failed > 0, f"{self.calm_failed} requests failed while all was well"),
             (self.duplicate_answers > 0, f"{self.duplicate_answers} questions were answered twice"),
-            (self.others_frames["flooding"] <= 10 * self.others_frames["not flooding"],
-             f"drop_other does not tell whether the switch floods: {self.others_frames}"),
+            (
+                self.others_frames["flooding"] <= 10 * self.others_frames["not flooding"],
+                f"drop_other does not tell whether the switch floods: {self.others_frames}",
+            ),
             (self.unit.get("Type") != "notify" or self.unit.get("ActiveState") != "active", f"the unit is {self.unit}"),
             (self.frozen_gap_ms > GAP_MS_MAX, f"a frozen farmd was a gap of {self.frozen_gap_ms:.0f} ms"),
             (self.reboot_failed > 0, f"{self.reboot_failed} requests failed while a node was rebooted"),

@@ -98,9 +98,7 @@ class Writer:
 
     def __init__(self, path: Path) -> None:
         self.took: list[tuple[int, int]] = []
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
-        )
+        self._process = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True)
 
     def end(self) -> None:
         self._process.send_signal(signal.SIGTERM)
@@ -176,9 +174,7 @@ class Benchmark:
         self.both.second.obey(Cut())
         self.both.first.obey(GoAlone())
 
-    def _resync(
-        self, what: str, how: Literal["journal", "everything"] = "journal", changed: int | None = None
-    ) -> None:
+    def _resync(self, what: str, how: Literal["journal", "everything"] = "journal", changed: int | None = None) -> None:
         self._generation += 1
         told = len(self.both.first.reports)
         began = time.monotonic()

@@ -14,7 +14,7 @@ from lab.mirror import MirrorLab, quick
 from lab.network import Lab
 from lab.waiting import until
 from tests.lab.nodes import NODES, filter_programs, restore
-from tests.lab.test_topology import left_of, name, namespaces
+from tests.lab.test_topology import inside, left_of, name
 
 
 @pytest.fixture(scope="package")
@@ -37,10 +37,10 @@ def built(suffix: str, config: str | None) -> Iterator[Lab]:
     """Three nodes that agree. At the end nothing of them is left on this machine, kernel programs included."""
     lab = Lab(name(suffix), config=config)
     lab.up()
-    known = namespaces(lab)
     programs = [program for node in NODES for program in filter_programs(lab, node)]
     assert len(programs) == 2 * len(NODES)
     yield lab
+    known = inside(lab)
     lab.down()
     assert cgroups.left(lab.name) == []
     until(lambda: left_of(lab, known) == [], "process 1 of this machine to bury the dead", timeout_s=20)

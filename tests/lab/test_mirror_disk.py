@@ -8,7 +8,7 @@ import pytest
 
 from lab.mirror import NODES, MirrorLab, plain
 from lab.mirror_disk import ROOT, Disk
-from tests.lab.test_topology import left_of, name, namespaces
+from tests.lab.test_topology import inside, left_of, name
 
 pytestmark = pytest.mark.needs_root
 
@@ -17,8 +17,8 @@ pytestmark = pytest.mark.needs_root
 def lab() -> Iterator[MirrorLab]:
     built = MirrorLab(name("disk"), [plain()])
     built.up(start=False)
-    known = namespaces(built)
     yield built
+    known = inside(built)
     built.down()
     assert not (ROOT / f"farm-lab.{built.name}").exists()
     assert left_of(built, known) == []

@@ -1,5 +1,6 @@
 """The lab itself, without farmd: everything is there, cuts cut, power cuts kill, and nothing is left."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -54,12 +55,25 @@ def get(lab: Lab, place: str, address: str) -> str:
     return lab.exec(place, sys.executable, "-c", script, f"http://{host}/", check=False).stdout
 
 
-def namespaces(lab: Lab) -> set[str]:
-    """The inode numbers of a lab's namespaces; not the process ones, which a zombie keeps until it is buried."""
-    machines = machine.running(lab.name).values()
-    return {
-        str(os.stat(f"/proc/{one.pid}/ns/{kind}").st_ino) for one in machines for kind in ("net", "mnt", "uts", "ipc")
-    }
+def inside(lab: Lab) -> set[tuple[int, str]]:
+    """Every process in a lab's networks, whatever its environment says: its number, and when it was started, for the
+    number may be another one's later, and so may that of a namespace."""
+    networks = {os.readlink(f"/proc/{one.pid}/ns/net") for one in machine.running(lab.name).values()}
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if os.readlink(process / "ns/net") in networks:
+                found.add((int(process.name), started(int(process.name))))
+    return found
+
+
+def started(pid: int) -> str:
+    """When a process was started (proc(5), field 22 of stat); empty when it has ended, buried or not."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in "ZX" else fields[19]
 
 
 def mounts() -> set[str]:
@@ -70,10 +84,11 @@ MOUNTED_BEFORE = mounts()
 """Other people's network namespaces are none of ours."""
 
 
-def left_of(lab: Lab, known: set[str]) -> list[str]:
-    """What a lab has left on this machine: processes, namespaces, files, mounts, interfaces."""
+def left_of(lab: Lab, known: set[tuple[int, str]]) -> list[str]:
+    """What a lab has left on this machine: processes, marked or known, and with them or with mounts their namespaces;
+    files, interfaces."""
     left = [mark.value for mark in processes.marked(MACHINE_MARK) if mark.value.startswith(f"{lab.name}/")]
-    left += known & set(subprocess.run(["lsns", "-rno", "NS"], capture_output=True, text=True).stdout.split())
+    left += [f"process {pid}" for pid, since in known if started(pid) == since]
     left += [str(lab.state.folder)] if lab.state.exists() else []
     left += [line for line in mounts() - MOUNTED_BEFORE if "farmd-lab" in line or "/netns" in line]
     left += [link for link in os.listdir("/sys/class/net") if link.removesuffix("-hb") in Topology(16).places]
@@ -239,8 +254,8 @@ def test_a_second_lab_of_the_same_name_is_refused_and_harms_nothing(lab: Lab) ->
 def test_nothing_is_left_after_down() -> None:
     lab = Lab(name("gone"), networks=2)
     lab.up(start=False)
-    known = namespaces(lab)
-    assert len(known) == 4 * 7
+    known = inside(lab)
+    assert len(known) > 7  # a process 1 in each machine, and web servers
     assert left_of(lab, known)
     lab.down()
     assert left_of(lab, known) == []

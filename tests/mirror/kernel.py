@@ -30,9 +30,7 @@ class Kernel:
     """settle: called after each request, as the intake does after a batch. answers: where the capture's answers can be
     read, without waiting. wait: called as long as one does not come."""
 
-    def __init__(
-        self, capture: Capture, settle: Callable[[], None], answers: int, wait: Callable[[], None]
-    ) -> None:
+    def __init__(self, capture: Capture, settle: Callable[[], None], answers: int, wait: Callable[[], None]) -> None:
         self.capture = capture
         self._settle = settle
         self._answers = answers

@@ -71,9 +71,7 @@ def test_what_the_file_system_refuses_is_refused_at_once(linked: Pair) -> None:
     ],
     ids=["shorten", "punch"],
 )
-def test_content_all_over_a_huge_file_is_taken_away_with_one_mark(
-    linked: Pair, change: Callable[[int], None]
-) -> None:
+def test_content_all_over_a_huge_file_is_taken_away_with_one_mark(linked: Pair, change: Callable[[int], None]) -> None:
     """4 TiB with something in more zones than are looked for; all of them would be a million."""
     places = range(0, _HUGE, _HUGE // (RANGE_ZONES_MAX + 100))
     with open(linked.first.data / "file", "wb+", buffering=0) as file, ThreadPoolExecutor(32) as threads:

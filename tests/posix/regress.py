@@ -1,7 +1,7 @@
 """PostgreSQL's own regression run. Debian has the program that runs it, but not what is run; that is in the source:
 
-    apt-get source postgresql-15 && apt-get install postgresql-server-dev-15
-    POSTGRESQL_SOURCE=$PWD/postgresql-15.18 ...
+apt-get source postgresql-15 && apt-get install postgresql-server-dev-15
+POSTGRESQL_SOURCE=$PWD/postgresql-15.18 ...
 """
 
 from __future__ import annotations

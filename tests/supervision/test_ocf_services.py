@@ -66,5 +66,3 @@ def test_the_agent_says_why_it_cannot_start(tmp_path: Path) -> None:
             await under_test.ended("web", force=True)
 
     within(scenario)
-
-

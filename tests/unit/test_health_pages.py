@@ -288,9 +288,7 @@ def test_detail_in_lines(detailed: Page, web: FakeDaemon) -> None:
         ({"drain_announced": True}, 503, "fail"),
     ],
 )
-def test_detail_as_a_document(
-    detailed: Page, web: FakeDaemon, changes: dict[str, Any], status: int, word: str
-) -> None:
+def test_detail_as_a_document(detailed: Page, web: FakeDaemon, changes: dict[str, Any], status: int, word: str) -> None:
     web.say(checks=[check("page")], services=[service("nginx")], **changes)
 
     def document() -> dict[str, Any]:

@@ -88,9 +88,7 @@ class Journal:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return False
 
-    def mark(
-        self, tree: int, zones: Iterable[Zone], then: Handler | None = None, *, patient: bool = False
-    ) -> None:
+    def mark(self, tree: int, zones: Iterable[Zone], then: Handler | None = None, *, patient: bool = False) -> None:
         """Calls `then` when the disk knows that these zones may differ; or, unless `patient`, that it has no room for
         that: `covers` raises then, as long as `then` has not returned."""
         marks = self.marks[tree]
