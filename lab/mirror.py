@@ -219,14 +219,14 @@ class MirrorLab(Lab):
 
     # -- how it is built -----------------------------------------------------------------------------------------------
 
-    def start_mirrors(self, data_on: str | None = None) -> None:
+    def start_all(self, data_on: str | None = None) -> None:
         """Start every mirror on both nodes, and wait until each is a pair; `data_on` is the node that an operator
         promotes because it has the data."""
-        self._start_nodes(data_on)
-
-    def _start_nodes(self, data_on: str | None = None) -> None:
-        for node in NODES:
-            self.start(node)
+        both = [(node, mirror) for node in NODES for mirror in self.mirrors]
+        for node, mirror in both:
+            self._start_mirrord(self.machine(node), mirror, PROGRAM)
+        for node, mirror in both:
+            self._wait_answer(node, mirror)
         for mirror in self.mirrors:
             if data_on:
                 self.promote(data_on, mirror=mirror)

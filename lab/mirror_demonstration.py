@@ -108,7 +108,7 @@ class Demonstration(showing.Demonstration[MirrorLab, Outcome]):
         self.say("\n[bold]1. A database on n1 becomes a mirror[/]; n2's folder is empty")
         mirror_postgresql.make(self.lab, "n1")
         start = time.monotonic()
-        self.lab.start_mirrors(data_on="n1")
+        self.lab.start_all(data_on="n1")
         self.say(f"   `farmctl promote` on n1, which has the data; in sync after {time.monotonic() - start:.1f} s.")
 
     def _calm(self, bank: Bank) -> None:

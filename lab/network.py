@@ -62,7 +62,7 @@ class Lab:
             self.state.key.write_text(services.key())
             self._boot(SWITCH, ROUTER, LAN, FAR, *self.topology.node_names)
             if start:
-                self._start_nodes()
+                self.start_all()
         except BaseException:
             self.down()
             raise
@@ -237,7 +237,7 @@ class Lab:
         for place in fresh.keys() & set(self.topology.node_names):
             self._furnish(fresh[place])
 
-    def _start_nodes(self) -> None:
+    def start_all(self) -> None:
         """Start farmd on all nodes, and wait until they agree."""
         for node in self.topology.node_names:
             self._start_farmd(self.machine(node))

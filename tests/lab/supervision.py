@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab.errors import LabError
 from lab.network import Lab
 from lab.services import BROKEN
 from lab.waiting import until
@@ -46,7 +45,7 @@ def service(lab: Lab, node: str) -> dict[str, Any]:
 
 def texts(lab: Lab, node: str) -> list[str]:
     """What has happened on a node, the oldest first."""
-    return [event["text"] for event in farmctl(lab, node, "events", "--last", "500")["events"]]
+    return [event["text"] for event in reversed(lab.ask(node, "events")["events"])]
 
 
 def wait_event(lab: Lab, node: str, text: str, after: int = 0, timeout_s: float = 20.0) -> None:
@@ -69,6 +68,12 @@ def wait_owns(lab: Lab, node: str, *, something: bool, timeout_s: float = 20.0) 
     )
 
 
+def wait_ready(lab: Lab, node: str, timeout_s: float = 60.0) -> None:
+    """Wait until a node's services and checks let it serve."""
+    said = f"{node} to be ready, which says {status(lab, node)['reason'] or 'nothing'}"
+    until(lambda: bool(status(lab, node)["ready"]), said, timeout_s, interval_s=0.02)
+
+
 def mend(lab: Lab) -> None:
     """Whatever was done to nginx and farmd is undone, and every node is ready."""
     for node in lab.topology.node_names:
@@ -81,9 +86,6 @@ def mend(lab: Lab) -> None:
             lab.start(node)
         if status(lab, node)["stopped"]:
             farmctl(lab, node, "start", "nginx")
-        try:
-            farmctl(lab, node, "wait", "ready")
-        except Exception as error:
-            raise LabError(f"{node} is not ready: {status(lab, node)['reason']}") from error
+        wait_ready(lab, node)
     lab.wait_converged(*lab.topology.node_names)
     assert all(member["ready"] for member in members(lab, "n1").values())

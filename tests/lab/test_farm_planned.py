@@ -115,8 +115,7 @@ def configured(farm: Lab) -> Iterator[Lab]:
     yield farm
     for node in NODES:
         farm.stop(node)
-    for node in NODES:
-        farm.start(node)
+    farm.start_all()
 
 
 def test_a_new_weight_from_the_configuration(configured: Lab) -> None:

@@ -107,7 +107,7 @@ def built() -> Iterator[MirrorLab]:
     try:
         for node in NODES:
             lab.exec(node, "chown", "www-data:", FOLDER)
-        lab.start_mirrors()
+        lab.start_all()
         yield lab
     finally:
         lab.down()

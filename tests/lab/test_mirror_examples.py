@@ -84,7 +84,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[MirrorLab]:
     try:
         for node in NODES:
             built.exec(node, "chown", "www-data:", tomllib.loads(example(request.param))["mirror"]["directories"][0])
-        built.start_mirrors()
+        built.start_all()
         yield built
     finally:
         built.down()

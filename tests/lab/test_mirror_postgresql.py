@@ -58,7 +58,7 @@ def lab() -> Iterator[MirrorLab]:
     built.up(start=False)
     try:
         mirror_postgresql.make(built, "n1")
-        built.start_mirrors(data_on="n1")
+        built.start_all(data_on="n1")
         yield built
     finally:
         built.down()

@@ -10,7 +10,7 @@ from lab.network import Lab
 from lab.services import NGINX_SERVICE, PAGE_CHECK, farm_config
 from lab.topology import Topology
 from lab.waiting import until
-from tests.lab.nodes import NODES, farmctl, owners, status
+from tests.lab.nodes import NODES, owners, status
 from tests.lab.supervision import mend, nginx_pid, signal_nginx, texts, wait_event, wait_owns
 
 pytestmark = pytest.mark.needs_root
@@ -93,9 +93,7 @@ def reconfigure(lab: Lab, config: str) -> None:
     for node in NODES:
         lab.stop(node)
     lab.state.config.write_text(config)
-    for node in NODES:
-        lab.start(node)
-    lab.wait_converged(*NODES)
+    lab.start_all()
 
 
 def test_checks_that_hang_or_flood_or_cannot_start(checked: Lab) -> None:
@@ -130,7 +128,7 @@ def settle(lab: Lab, node: str, times: int) -> None:
     seen: set[float] = set()
 
     def tried() -> bool:
-        for check in farmctl(lab, node, "checks")["checks"]:
+        for check in lab.ask(node, "checks")["checks"]:
             if check["name"] == "floods":
                 seen.add(check["took_ms"])
         return len(seen) >= times
