@@ -44,7 +44,7 @@ def consider(core: Core, now_ns: int, word: Word | None) -> None:
     ready = word is not None and peer_is_ready(core, word)
     if core.ending is not None:
         if core.ending.handover and core.machine.volume.mounted and (not ready or _late(core, now_ns)):
-            _take_back(core)
+            _take_back(core, now_ns)
         return
     if not core.wanted and (ready or core.role is Role.ALONE or not _soon(core, now_ns)):
         core.ending = Ending("it is to stop", handover=ready)
@@ -89,7 +89,7 @@ def _wish(core: Core, now_ns: int, word: Word) -> str:
         return "the two change places"
     rests = core.machine.application is Application.OFF and now_ns < core.next_try_ns
     if core.machine.health.given_up or rests:
-        return "the application cannot be kept running here"
+        return core.broken_why
     if core.machine.health.elsewhere:
         return core.machine.health.elsewhere
     settled = now_ns - core.since_ns >= settings.prefer_after_ns
@@ -98,11 +98,13 @@ def _wish(core: Core, now_ns: int, word: Word) -> str:
     return ""
 
 
-def _take_back(core: Core) -> None:
-    """Nothing durable was said, so it serves on; if the stream is gone, as after any other loss of it."""
+def _take_back(core: Core, now_ns: int) -> None:
+    """Nothing durable was said, so it serves on; if the stream is gone, as after any other loss of it. The application
+    does not rest here, since nobody else can run it now."""
     core.machine.note("serves on: the peer cannot take over")
     core.ending = None
     core.swap_until_ns = core.since_ns  # not again and again
+    core.broken_until_ns = now_ns
 
 
 def work(core: Core, now_ns: int) -> None:
@@ -121,7 +123,7 @@ def work(core: Core, now_ns: int) -> None:
     elif volume.mounted and (volume.held or not ending.handover):
         machine.order(Withdraw())
     elif volume.mounted:
-        _take_back(core)
+        _take_back(core, now_ns)
     elif ending.handover:
         _hand_over(core)
     else:

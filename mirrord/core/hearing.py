@@ -52,7 +52,7 @@ def take(core: Core, now_ns: int, event: Event) -> None:
         case WitnessAnswered(sent_ns):
             core.contact.witness_ns = max(core.contact.witness_ns, sent_ns)
         case Reported(report):
-            _tell_of(core, report)
+            _tell_of(core, now_ns, report)
             machine.volume.reported(report, now_ns)
         case VolumeLost(reason):
             mounted = machine.volume.mounted
@@ -102,13 +102,12 @@ def _receive(core: Core, now_ns: int, heartbeat: Heartbeat, apart_ns: int) -> No
         core.contact.clocks_apart_ns = apart_ns
 
 
-def _tell_of(core: Core, report: Report) -> None:
+def _tell_of(core: Core, now_ns: int, report: Report) -> None:
     match report:
         case Refused(sentence):
             core.machine.note(sentence)
         case LocalFault(sentence) if not core.machine.volume.fault:
-            core.machine.note(sentence)
-            core.broken_until_ns = core.ticked_ns + core.settings.broken_ns
+            _fails_here(core, now_ns, sentence)
         case Unlinked(reason):
             core.machine.note(f"the stream has ended: {reason}")
         case _:
@@ -125,7 +124,7 @@ def _weigh_health(core: Core, now_ns: int, health: Health) -> None:
 
 def _fails_here(core: Core, now_ns: int, sentence: str) -> None:
     core.machine.note(sentence)
-    core.broken_until_ns = now_ns + core.settings.broken_ns
+    core.broken_until_ns, core.broken_why = now_ns + core.settings.broken_ns, sentence
 
 
 def _heed(core: Core, now_ns: int, wish: Event) -> None:

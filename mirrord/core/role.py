@@ -61,7 +61,9 @@ class Core:
         """The next resync compares everything."""
         self.swap_until_ns = now_ns
         self.broken_until_ns = now_ns
-        """The application could not be kept running here."""
+        """The application could not be kept running here, or may do better there."""
+        self.broken_why = ""
+        """And why, in a sentence."""
         self.window_open = True
         self.promoted = False
         """An operator has said, since it waits, that its data counts."""

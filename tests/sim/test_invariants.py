@@ -1,4 +1,4 @@
-"""Thousands of hostile runs. More, or others, by environment:
+"""Some hundred hostile runs. More, or others, by environment:
 
 FARMD_SIM_SEEDS=20000 FARMD_SIM_FIRST=100000 ./tests/run tests/sim/test_invariants.py -n 2
 """

@@ -1,4 +1,4 @@
-"""A thousand hostile runs of a mirror. More, or others, by environment:
+"""Some hundred hostile runs of a mirror. More, or others, by environment:
 
 MIRRORD_SIM_SEEDS=20000 MIRRORD_SIM_FIRST=100000 ./tests/run tests/sim/test_mirror_invariants.py -n 2
 """

@@ -508,6 +508,17 @@ def test_what_was_given_up_goes_to_a_peer_that_can_take_it_only_later() -> None:
     table.hears(second(table))
     assert table.core.ending is not None
     assert table.core.ending.handover
+    assert table.core.ending.why == "the application cannot be kept running here: app: restarted 3 times"
+
+
+@pytest.mark.parametrize("fails", [Health(ready=False, given_up="app"), Health(ready=True, elsewhere="app")])
+def test_what_the_peer_was_to_take_and_cannot_runs_on_here_at_once(fails: Health) -> None:
+    table = leading()
+    table.step(fails)
+    table.step(ApplicationStopped())
+    seen = table.hears(second(table, able=False))
+    assert table.core.ending is None
+    assert StartApplication() in seen + table.report(Done(41))
 
 
 def test_a_check_that_fails_here_gives_the_application_to_a_peer_that_can_take_it() -> None:
