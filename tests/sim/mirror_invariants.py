@@ -101,8 +101,9 @@ class Invariants:
         self._lose(node, node.data)
 
     def _overwrites(self, node: Node, leader: Node, snapshot: set[int]) -> None:
-        """M2: what a resync overwrites was not acknowledged, or by the side that gives way."""
-        self._lose(leader, snapshot)
+        """M2: what a resync overwrites was not acknowledged, or by the side that gives way. One that stood still may
+        read late what was sent to it: the leader has more by then, which is not lost."""
+        self._lose(leader, snapshot | leader.data)
 
     def _applies(self, node: Node) -> None:
         """M2: who has begun a generation applies nothing of its peer's: that would be acknowledged as if it counted."""
