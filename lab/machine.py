@@ -53,7 +53,7 @@ exec env --ignore-signal=CHLD sleep infinity > /dev/null
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A machine that is on."""
+    """A machine that was on when it was found."""
 
     mark: Marked
     """Its process 1; the mark's value is LAB/PLACE."""
@@ -66,6 +66,11 @@ class Machine:
     def pid(self) -> int:
         """Its process 1, as seen from here."""
         return self.mark.pid
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it still is."""
+        return processes.is_marked(self.mark, MACHINE_MARK) and processes.is_namespace_init(self.pid)
 
     def path(self, path: str) -> Path:
         """A path inside the machine, as seen from here."""

@@ -40,6 +40,7 @@ class Lab:
         self.state = State(name)
         self.topology = Topology(nodes, networks, site)
         self.config = services.farm_config(self.topology) if config is None else config
+        self._found: dict[str, Machine] = {}
 
     @classmethod
     def existing(cls, name: str) -> "Lab":
@@ -80,14 +81,22 @@ class Lab:
         """A place that is on; LabError if there is no such place or it is off."""
         if place not in self.topology.places:
             raise LabError(f"there is no {place!r} in this lab, only {', '.join(self.topology.places)}")
-        found = machine.running(self.name).get(place)
+        found = self._find(place)
         if found is None:
             raise LabError(f"{place} is off")
         return found
 
     def powered(self, node: str) -> bool:
         """Whether a node is on."""
-        return node in machine.running(self.name)
+        return self._find(node) is not None
+
+    def _find(self, place: str) -> Machine | None:
+        """A place that is on. It is searched for, in the environments of all processes, only if it is not where it
+        was."""
+        known = self._found.get(place)
+        if known is None or not known.is_on:
+            self._found = machine.running(self.name)
+        return self._found.get(place)
 
     def exec(
         self, place: str, *command: str, check: bool = True, input: str | None = None, timeout: float | None = None
@@ -190,7 +199,7 @@ class Lab:
 
     def farmd_pid(self, node: str) -> int | None:
         """farmd's process number as seen from here; None if it does not run."""
-        found = machine.running(self.name).get(node)
+        found = self._find(node)
         process = found.service(FARMD) if found else None
         return process.pid if process else None
 

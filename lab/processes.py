@@ -36,6 +36,11 @@ def marked(name: str) -> Iterator[Marked]:
                 yield Marked(int(entry), value)
 
 
+def is_marked(process: Marked, name: str) -> bool:
+    """Whether it still is the process with this mark."""
+    return _mark(process.pid, name) == process.value
+
+
 def status_field(pid: int, field: str) -> str:
     """A line of /proc/PID/status, without its name (proc(5)); empty when the process is gone."""
     with contextlib.suppress(OSError):
@@ -77,7 +82,7 @@ def send(process: Marked, name: str, number: signal.Signals, wait_s: float | Non
     except ProcessLookupError:
         return
     try:
-        if _mark(process.pid, name) != process.value:
+        if not is_marked(process, name):
             return
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(descriptor, number)
@@ -99,24 +104,27 @@ def end_all(name: str, prefix: str, within_s: float = 10.0) -> None:
 
 def _mark(pid: int, name: str) -> str | None:
     """A variable of a process' environment; None if it has none such, is gone or is not ours to read."""
-    start = f"{name}=".encode()
-    for entry in _environment(Path(f"/proc/{pid}")).split(b"\0"):
-        if entry.startswith(start):
-            return entry.removeprefix(start).decode(errors="replace")
-    return None
+    _, found, rest = (b"\0" + _environment(f"/proc/{pid}")).partition(f"\0{name}=".encode())
+    return rest.partition(b"\0")[0].decode(errors="replace") if found else None
 
 
-def _environment(process: Path) -> bytes:
+def _environment(process: str) -> bytes:
     """The environment; empty if there is none to read.
 
     In the middle of execve(2) a process shows neither arguments nor environment, but it has a program (which a
     zombie and a kernel thread have not). Taking it for gone would be wrong, so look again: it lasts microseconds.
     """
     try:
-        while not (environment := (process / "environ").read_bytes()):
-            os.readlink(process / "exe")
-            if (process / "cmdline").read_bytes():
-                return (process / "environ").read_bytes()
+        while not (environment := _content(f"{process}/environ")):
+            os.readlink(f"{process}/exe")
+            if _content(f"{process}/cmdline"):
+                return _content(f"{process}/environ")
     except OSError:
         return b""
     return environment
+
+
+def _content(path: str) -> bytes:
+    # Plainly, since it is done for every process of this machine again and again.
+    with open(path, "rb", buffering=0) as file:
+        return file.read()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from lab.errors import LabError
 
 
-def until(condition: Callable[[], bool], what: str, timeout_s: float = 5.0, interval_s: float = 0.002) -> None:
+def until(condition: Callable[[], bool], what: str, timeout_s: float = 5.0, interval_s: float = 0.01) -> None:
     """Return as soon as the condition holds; LabError, with `what` was waited for, after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while not condition():

@@ -56,6 +56,7 @@ def test_who_is_asked_twice_to_stop_does_not_wait(farm: Lab) -> None:
     farm.exec("n2", "kill", f"-{signal.SIGTERM}", pid)
     until(lambda: owned(farm, "n2") == 0, "the buckets to move")
     assert time.monotonic() - asked_at < AHEAD_S
+    until(lambda: farm.farmd_pid("n2") is None, "farmd to end")
 
 
 def test_farmctl_waits_until_an_announced_drain_is_carried_out(farm: Lab) -> None:
