@@ -43,7 +43,7 @@ def built(suffix: str, config: str | None) -> Iterator[Lab]:
     known = inside(lab)
     lab.down()
     assert cgroups.left(lab.name) == []
-    until(lambda: left_of(lab, known) == [], "process 1 of this machine to bury the dead", timeout_s=20)
+    until(lambda: left_of(lab, known) == [], "those that had sent processes into it to see them end", timeout_s=20)
     until(lambda: not any(map(is_loaded, programs)), "the kernel to forget the filters", timeout_s=20)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from signal import SIGCONT
+from signal import SIGCONT, SIGHUP
 from typing import Self
 
 from lab.errors import LabError
+from lab.machine import signal_service
 from lab.mirror import NODES, MirrorLab
 from lab.waiting import until
 from tests.posix.ledger import Ledger
@@ -85,6 +86,12 @@ def wait_equal(lab: MirrorLab, directory: str = DATA) -> None:
         until(equal, "both trees to be equal", timeout_s=10, interval_s=0.2)
     except Exception as error:
         raise AssertionError(f"{error}: {seen[:2000]}") from None
+
+
+def reload(lab: MirrorLab, node: str, config: str) -> None:
+    """Another configuration for a daemon that runs on."""
+    lab.machine(node).write(f"/etc/farmd/{lab.first}.toml", config)
+    signal_service(lab.mirrord(node), SIGHUP)
 
 
 def restore(lab: MirrorLab) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lab.errors import LabError
 from lab.network import Lab
 from lab.services import BROKEN
 from lab.waiting import until
@@ -69,9 +70,16 @@ def wait_owns(lab: Lab, node: str, *, something: bool, timeout_s: float = 20.0) 
 
 
 def wait_ready(lab: Lab, node: str, timeout_s: float = 60.0) -> None:
-    """Wait until a node's services and checks let it serve."""
-    said = f"{node} to be ready, which says {status(lab, node)['reason'] or 'nothing'}"
-    until(lambda: bool(status(lab, node)["ready"]), said, timeout_s, interval_s=0.02)
+    """Wait until a node serves, as `farmctl wait ready` does."""
+
+    def ready() -> bool:
+        answer = status(lab, node)
+        return bool(answer["ready"] and answer["lease"] == "held" and answer["converged"])
+
+    try:
+        until(ready, f"{node} to be ready", timeout_s)
+    except LabError as error:
+        raise LabError(f"{error}, which says {status(lab, node)['reason']}") from None
 
 
 def mend(lab: Lab) -> None:

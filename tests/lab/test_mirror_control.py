@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from itertools import pairwise
-from signal import SIGHUP, SIGKILL, SIGTERM
+from signal import SIGKILL, SIGTERM
 from typing import Any
 
 import pytest
@@ -17,7 +17,7 @@ from lab import services
 from lab.machine import signal_service
 from lab.mirror import NODES, PYTHON, MirrorLab, plain
 from lab.waiting import until
-from tests.lab.mirrors import differences, other, restore
+from tests.lab.mirrors import differences, other, reload, restore
 from tests.lab.test_topology import name
 
 pytestmark = pytest.mark.needs_root
@@ -280,15 +280,13 @@ def test_a_changed_configuration_is_taken_over_as_far_as_it_can_be(mirror: Mirro
     path = mirror.path("n1", "/etc/farmd/data.toml")
     before = path.read_text()
     try:
-        path.write_text(before.replace("[mirror]\n", '[mirror]\nresync_rate_mb_s = 7\nack = "disk"\n'))
-        signal_service(mirror.mirrord("n1"), SIGHUP)
+        reload(mirror, "n1", before.replace("[mirror]\n", '[mirror]\nresync_rate_mb_s = 7\nack = "disk"\n'))
         told = "mirror.resync_rate_mb_s is 7.0 from now on"
         until(lambda: told in _texts(mirror, "n1"), "the change")
         assert any(
             text.startswith("mirror.ack has changed; it counts after a restart") for text in _texts(mirror, "n1")
         )
-        path.write_text("[mirror]\n")
-        signal_service(mirror.mirrord("n1"), SIGHUP)
+        reload(mirror, "n1", "[mirror]\n")
         until(lambda: any("going on as before" in text for text in _texts(mirror, "n1")), "the refusal")
     finally:
         path.write_text(before)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from signal import SIGHUP, SIGKILL
+from signal import SIGKILL
 from typing import Any
 
 import pytest
 
-from lab.machine import signal_service
 from lab.mirror import MirrorLab, quick
 from lab.waiting import until
-from tests.lab.mirrors import DATA, Recording, mend, missing, other, restore, wait_equal
+from tests.lab.mirrors import DATA, Recording, mend, missing, other, reload, restore, wait_equal
 from tests.lab.test_topology import name
 from tests.posix.ledger import Ledger
 
@@ -82,12 +81,6 @@ def test_it_is_cut_off_in_its_middle_and_goes_on(built: MirrorLab, source: str, 
     reload(lab, source, FAST)
     assert lab.wait_pair() == source
     wait_equal(lab)
-
-
-def reload(lab: MirrorLab, node: str, config: str) -> None:
-    """At once, also for a resync that is under way."""
-    lab.machine(node).write(f"/etc/farmd/{lab.first}.toml", config)
-    signal_service(lab.mirrord(node), SIGHUP)
 
 
 def wait_middle(lab: MirrorLab, source: str) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The lab itself, without farmd: everything is there, cuts cut, power cuts kill, and nothing is left."""
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -56,15 +55,19 @@ def get(lab: Lab, place: str, address: str) -> str:
 
 
 def inside(lab: Lab) -> set[tuple[int, str]]:
-    """Every process in a lab's networks, whatever its environment says: its number, and when it was started, for the
+    """Every process in a lab's namespaces, whatever its environment says: its number, and when it was started, for the
     number may be another one's later, and so may that of a namespace."""
-    networks = {os.readlink(f"/proc/{one.pid}/ns/net") for one in machine.running(lab.name).values()}
-    found = set()
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it has ended meanwhile
-            if os.readlink(process / "ns/net") in networks:
-                found.add((int(process.name), started(int(process.name))))
-    return found
+    own = {namespace for one in machine.running(lab.name).values() for namespace in namespaces(one.pid)}
+    pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+    return {(pid, started(pid)) for pid in pids if namespaces(pid) & own}
+
+
+def namespaces(pid: int) -> set[str]:
+    """What a process is in; none when it has ended, buried or not."""
+    try:
+        return {os.readlink(f"/proc/{pid}/ns/{kind}") for kind in ("net", "mnt", "uts", "ipc")}
+    except OSError:
+        return set()
 
 
 def started(pid: int) -> str:
@@ -255,7 +258,10 @@ def test_nothing_is_left_after_down() -> None:
     lab = Lab(name("gone"), networks=2)
     lab.up(start=False)
     known = inside(lab)
-    assert len(known) > 7  # a process 1 in each machine, and web servers
+    machines = {one.pid for one in machine.running(lab.name).values()}
+    assert len(machines) == 7
+    assert machines < {pid for pid, _ in known}
+    assert len({namespace for pid in machines for namespace in namespaces(pid)}) == 4 * 7
     assert left_of(lab, known)
     lab.down()
     assert left_of(lab, known) == []
