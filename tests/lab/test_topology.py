@@ -59,7 +59,7 @@ def inside(lab: Lab) -> set[tuple[int, str]]:
     number may be another one's later, and so may that of a namespace."""
     own = {namespace for one in machine.running(lab.name).values() for namespace in namespaces(one.pid)}
     pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
-    return {(pid, started(pid)) for pid in pids if namespaces(pid) & own}
+    return {(pid, since) for pid in pids if namespaces(pid) & own and (since := started(pid))}
 
 
 def namespaces(pid: int) -> set[str]:
