@@ -2,8 +2,9 @@
 
 IPv4: ARP announcements and probes (RFC 5227). IPv6: unsolicited advertisements and solicitations of neighbours (RFC
 4861, 7.2.6 and 4.3). Whoever has just got an address probes for it as well, but uses it at once: a failover cannot wait
-for the seconds that RFC 5227 gives to others to answer. An answer is a conflict, which is told, and is answered with
-one more announcement (RFC 5227, 2.4 b).
+for the seconds that RFC 5227 gives to others to answer. Each announcement goes with a probe, since a packet may be lost
+and an announcement itself is not answered: Linux takes it for a martian. An answer is a conflict, which is told, and is
+answered with one more announcement (RFC 5227, 2.4 b).
 """
 
 from __future__ import annotations
@@ -96,8 +97,6 @@ class Announcements:
         self._due_ns = [start_ns + round(after_s * NS) for after_s in SCHEDULE_S]
         self._conflict = ""
         self._conflict_ns = 0
-        for vip in self._vips:
-            self._ask(vip)
 
     def close(self) -> None:
         """Announce no more."""
@@ -119,6 +118,7 @@ class Announcements:
         if self._due_ns and self._due_ns[0] <= now_ns:
             self._due_ns = [due_ns for due_ns in self._due_ns if due_ns > now_ns]
             for vip in self._vips:
+                self._ask(vip)
                 self._announce(vip)
 
     def _contradicted(self, mac: bytes, vip: Address, now_ns: int) -> None:

@@ -245,17 +245,20 @@ def test_mirrors_may_be_crossed_on_one_interface(network: Lab) -> None:
         files1.tell("down")
 
 
+@pytest.mark.parametrize("when", ["already", "a moment later"])
 @pytest.mark.parametrize("vip", [VIP4, VIP6])
-def test_an_address_that_somebody_else_has_is_told(network: Lab, vip: str) -> None:
+def test_an_address_that_somebody_else_has_is_told(network: Lab, vip: str, when: str) -> None:
     mac = network.exec(LAN, "cat", "/sys/class/net/eth0/address").stdout.strip()
-    with pair(network, "alias", vip) as (one, _):
-        network.exec(LAN, "ip", "addr", "add", f"{vip}/{128 if ':' in vip else 32}", "dev", "eth0")
-        try:
+    address = f"{vip}/{128 if ':' in vip else 32}"
+    with pair(network, "alias", vip) as (one, _), contextlib.ExitStack() as after:
+        if when == "a moment later":
             one.tell("up")
-            told = f"{vip} is also used by {mac} on eth0"
-            until(lambda: one.tell("say")["trouble"] == told, f"it to say: {told}", PATIENCE_S)
-        finally:
-            network.exec(LAN, "ip", "addr", "del", f"{vip}/{128 if ':' in vip else 32}", "dev", "eth0")
+        network.exec(LAN, "ip", "addr", "add", address, "dev", "eth0")
+        after.callback(network.exec, LAN, "ip", "addr", "del", address, "dev", "eth0")
+        if when == "already":
+            one.tell("up")
+        told = f"{vip} is also used by {mac} on eth0"
+        until(lambda: one.tell("say")["trouble"] == told, f"it to say: {told}", PATIENCE_S)
 
 
 def test_an_ordinary_address_of_this_machine_is_refused(network: Lab) -> None:

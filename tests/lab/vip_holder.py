@@ -36,10 +36,14 @@ def obey(vip: VirtualAddress, verb: str) -> None:
 
 
 def serve(vip: VirtualAddress) -> None:
-    """Until standard input ends."""
+    """Until standard input ends. The address is renewed on time however often it is asked for."""
+    due_s = time.monotonic() + HEARTBEAT_S
     while True:
-        if not select.select([sys.stdin], [], [], HEARTBEAT_S)[0]:
+        asked = select.select([sys.stdin], [], [], max(0.0, due_s - time.monotonic()))[0]
+        if time.monotonic() >= due_s:
+            due_s = time.monotonic() + HEARTBEAT_S
             vip.renew(time.monotonic_ns() + LEASE_NS)
+        if not asked:
             continue
         verb = sys.stdin.readline().strip()
         if not verb:
