@@ -1,1 +1,1 @@
-"""The filter: C sources, the loader that compiles them, and what user space needs to speak to it."""
+"""The filter: C sources, what compiles and loads them, and what user space needs to speak to it."""

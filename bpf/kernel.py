@@ -17,7 +17,9 @@ from pathlib import Path
 from bpf.libbpf import Function, Opts
 
 LIVE_FRAMES = 1 << 1  # BPF_F_TEST_XDP_LIVE_FRAMES
+INSTRUCTION_SIZE = 8  # struct bpf_insn
 OUTPUT_MAX = 4096  # bytes of a frame that a test run returns
+LOG_MAX = 16 * 2**20  # bytes of what the verifier says; older kernels refuse more
 
 
 class _TestRun(Opts):
@@ -37,6 +39,46 @@ class _TestRun(Opts):
         ("flags", c_uint32),
         ("cpu", c_uint32),
         ("batch_size", c_uint32),
+    )
+
+
+class _MapCreate(Opts):
+    _fields_ = (
+        ("sz", c_size_t),
+        ("btf_fd", c_uint32),
+        ("btf_key_type_id", c_uint32),
+        ("btf_value_type_id", c_uint32),
+        ("btf_vmlinux_value_type_id", c_uint32),
+        ("inner_map_fd", c_uint32),
+        ("map_flags", c_uint32),
+        ("map_extra", c_uint64),
+        ("numa_node", c_uint32),
+        ("map_ifindex", c_uint32),
+    )
+
+
+class _ProgramLoad(Opts):
+    _fields_ = (
+        ("sz", c_size_t),
+        ("attempts", c_int),
+        ("expected_attach_type", c_uint32),
+        ("prog_btf_fd", c_uint32),
+        ("prog_flags", c_uint32),
+        ("prog_ifindex", c_uint32),
+        ("kern_version", c_uint32),
+        ("attach_btf_id", c_uint32),
+        ("attach_prog_fd", c_uint32),
+        ("attach_btf_obj_fd", c_uint32),
+        ("fd_array", c_void_p),
+        ("func_info", c_void_p),
+        ("func_info_cnt", c_uint32),
+        ("func_info_rec_size", c_uint32),
+        ("line_info", c_void_p),
+        ("line_info_cnt", c_uint32),
+        ("line_info_rec_size", c_uint32),
+        ("log_level", c_uint32),
+        ("log_size", c_uint32),
+        ("log_buf", c_void_p),
     )
 
 
@@ -71,6 +113,9 @@ class _MapInfo(ctypes.Structure):
     )
 
 
+_map_create = Function("bpf_map_create", c_uint32, c_char_p, c_uint32, c_uint32, c_uint32, POINTER(_MapCreate))
+_prog_load = Function("bpf_prog_load", c_uint32, c_char_p, c_char_p, c_char_p, c_size_t, POINTER(_ProgramLoad))
+_obj_pin = Function("bpf_obj_pin", c_int, c_char_p)
 _obj_get = Function("bpf_obj_get", c_char_p)
 _obj_get_info_by_fd = Function("bpf_obj_get_info_by_fd", c_int, c_void_p, POINTER(c_uint32))
 _prog_get_fd_by_id = Function("bpf_prog_get_fd_by_id", c_uint32)
@@ -83,6 +128,36 @@ _prog_test_run_opts = Function("bpf_prog_test_run_opts", c_int, POINTER(_TestRun
 
 
 # --- objects
+
+
+class VerifierError(Exception):
+    """The kernel does not take a program: why, and with `log` what its verifier says."""
+
+    def __init__(self, reason: str, log: str) -> None:
+        super().__init__(reason)
+        self.log = log
+
+
+def map_create(kind: int, name: str, shape: MapShape, flags: int) -> int:
+    """A file descriptor of a new map, of an `enum bpf_map_type`."""
+    options = _MapCreate(map_flags=flags)
+    sizes = shape.key_size, shape.value_size, shape.max_entries
+    return _map_create(kind, name.encode(), *sizes, byref(options))
+
+
+def program_load(kind: int, name: str, code: bytes) -> int:
+    """A file descriptor of a new program, of an `enum bpf_prog_type`; VerifierError if the kernel refuses it."""
+    log = ctypes.create_string_buffer(LOG_MAX)
+    options = _ProgramLoad(log_size=LOG_MAX, log_buf=ctypes.addressof(log))  # libbpf asks for it after a refusal only
+    try:
+        return _prog_load(kind, name.encode(), b"GPL", code, len(code) // INSTRUCTION_SIZE, byref(options))
+    except OSError as error:
+        raise VerifierError(os.strerror(error.errno or 0), log.value.decode(errors="replace")) from error
+
+
+def object_pin(fd: int, path: Path) -> None:
+    """Give a map or program a name in a bpf file system, with which it outlives its descriptors."""
+    _obj_pin(fd, os.fsencode(path))
 
 
 def object_open(path: Path) -> int:

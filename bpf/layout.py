@@ -1,7 +1,7 @@
 """What the C side defines, read from the C side: structs from the compiler, numbers and enums from farm.h.
 
-The loader prints how the compiler laid out each map's key and value. Here those descriptions become ctypes classes
-with the fields' own names, so no struct, limit or state is ever written down a second time in Python.
+compiler.py prints how each map's key and value are laid out. Here those descriptions become ctypes classes with the
+fields' own names, so no struct, limit or state is ever written down a second time in Python.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class MapLayout:
 
 
 def layouts(described: Mapping[str, Mapping[str, Any]]) -> dict[str, MapLayout]:
-    """From what the loader printed, map name -> {"key": ..., "value": ...}, to ctypes classes."""
+    """From what the compiler printed, map name -> {"key": ..., "value": ...}, to ctypes classes."""
     return {name: MapLayout(_class(of["key"]), _class(of["value"])) for name, of in described.items()}
 
 

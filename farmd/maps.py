@@ -1,4 +1,4 @@
-"""The pinned maps of one interface's filter, open: C structs in and out, by the layouts that the loader found."""
+"""The pinned maps of one interface's filter, open: C structs in and out, by the layouts that the compiler found."""
 
 from __future__ import annotations
 

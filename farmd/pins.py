@@ -4,9 +4,9 @@ they are laid out.
     FARMD_BPFFS/farmd/INTERFACE/{farm_xdp,farm_tc,slots,...}     FARMD_BPFFS is /sys/fs/bpf unless set
     FARMD_RUN/@INTERFACE.json                                    FARMD_RUN is /run/farmd unless set
 
-The order of steps makes a kill at any moment harmless: the loader pins into a folder aside, then the file is written,
+The order of steps makes a kill at any moment harmless: all is pinned into a folder aside, then the file is written,
 then the folder gets its name. So whenever the named folder exists it is complete and described. Every change is made
-under the interface's lock, which the loader inherits: it ends before another daemon begins.
+under the interface's lock.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import ctypes
 import json
 import os
 import shutil
-import subprocess
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bpf import layout
+from bpf import kernel, layout, loader
+from farmd.compiled import compiled_filter, forget
 from farmd.errors import MachineError
 from farmd.kit.lock import Lock, run_folder
 
-_SYSTEM_PYTHON = "/usr/bin/python3"  # the one that python3-bpfcc is for
-_LOAD_TIMEOUT_S = 60  # a second is usual, several on a loaded small machine
+_LOG_LINES = 8  # of the verifier's, in a message
 _BPF_FS_MAGIC = 0xCAFE4A11
 _MOUNT_FLAGS = 2 | 4 | 8  # MS_NOSUID | MS_NODEV | MS_NOEXEC, as systemd mounts it
 
@@ -38,7 +38,7 @@ class Description:
     source: str
     """Digest of the C sources that were compiled."""
     maps: dict[str, dict[str, Any]]
-    """The maps' keys and values as the loader describes them."""
+    """The maps as the compiler describes them."""
     clsact_is_ours: bool = False
     """Whether we gave the interface its clsact qdisc, and so may take it away."""
 
@@ -82,17 +82,22 @@ class Pins:
         self.write(replace(self.read(), clsact_is_ours=True))
 
     def load(self) -> None:
-        """Compile, load and pin the filter; raises MachineError and leaves nothing."""
+        """Load and pin the filter; raises MachineError and leaves nothing."""
         mount_bpffs()
-        self._aside.parent.mkdir(exist_ok=True)
-        shutil.rmtree(self._aside, ignore_errors=True)  # of a loader that was killed
+        compiled = compiled_filter(self._log)
         try:
-            maps = _run_loader(self._aside, self._log, self.lock.fileno())
-            self.write(Description(layout.source_digest(), maps))
+            with loader.loaded(compiled) as objects:
+                self._pin(objects)
+            self.write(Description(layout.source_digest(), compiled["maps"]))
             self._aside.rename(self.folder)
-        except BaseException:
-            self.remove()
-            raise
+        except loader.RefusedError as refused:
+            forget()
+            raise MachineError(self._told(refused)) from refused
+        except OSError as error:
+            raise MachineError(f"the filter cannot be pinned in {self._aside}: {error.strerror}") from error
+        finally:
+            if not self.exist():
+                self.remove()
 
     def remove(self) -> None:
         """Remove the pins and then what describes them; the programs go when no interface runs them any more."""
@@ -101,6 +106,21 @@ class Pins:
         self._file.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # another interface's pins are there; or nothing ever was
             self.folder.parent.rmdir()
+
+    def _pin(self, objects: Mapping[str, int]) -> None:
+        self._aside.parent.mkdir(exist_ok=True)
+        shutil.rmtree(self._aside, ignore_errors=True)  # of somebody who was killed
+        self._aside.mkdir()
+        for name, fd in objects.items():
+            kernel.object_pin(fd, self._aside / name)
+
+    def _told(self, refused: loader.RefusedError) -> str:
+        """Its sentence and the end of the verifier's log, all of which is kept."""
+        if not refused.log:
+            return str(refused)
+        self._log.write_text(refused.log)
+        lines = "\n".join(refused.log.strip().splitlines()[-_LOG_LINES:])
+        return f"{refused}\n{lines}\n(all of it: {self._log})"
 
 
 def bpffs_folder() -> Path:
@@ -127,22 +147,3 @@ def _file_system(libc: ctypes.CDLL, path: Path) -> int:
     if libc.statfs(os.fsencode(path), answer) != 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(path))
     return answer[0]
-
-
-def _run_loader(folder: Path, log: Path, lock_fd: int) -> dict[str, dict[str, Any]]:
-    """Run bpf/loader.py under the system's Python: what it tells of the maps."""
-    command = [_SYSTEM_PYTHON, "-I", str(layout.FOLDER / "loader.py"), str(folder), str(log)]
-    try:
-        done = subprocess.run(
-            command, stdout=subprocess.PIPE, text=True, timeout=_LOAD_TIMEOUT_S, pass_fds=(lock_fd,), check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise MachineError(f"the filter's loader does not run: {error}") from error
-    try:
-        answer = json.loads(done.stdout)
-    except ValueError as error:
-        raise MachineError(f"the filter's loader ended with status {done.returncode}, see {log}") from error
-    if "error" in answer:
-        raise MachineError(f"{answer['error']}\n(all of it: {answer['log']})")
-    maps: dict[str, dict[str, Any]] = answer["maps"]
-    return maps

@@ -25,6 +25,8 @@ SERVICE_MARK = "FARM_LAB_SERVICE"
 starts has the same mark, with the number of another, and may outlive it."""
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+CACHE = f"{CHECKOUT}/.farmd_cache"
+"""Where the filter is kept compiled, by tests, too: nothing of the host's."""
 PATH = f"{CHECKOUT}/.venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # /sys of the new network namespace comes first: the bpffs is mounted on a folder of it. Process 1 adopts the
@@ -167,7 +169,7 @@ def end_all(lab: str) -> None:
 
 def environment() -> dict[str, str]:
     """The environment of what runs inside: the checkout's commands first, and the system's even without a login."""
-    return os.environ | {"PATH": PATH}
+    return os.environ | {"PATH": PATH, "FARMD_CACHE": CACHE}
 
 
 def signal_service(process: Marked, number: Signals, wait_s: float | None = None) -> None:

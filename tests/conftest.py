@@ -1,4 +1,4 @@
-"""What all tests share: the marker `needs_root`."""
+"""What all tests share: the marker `needs_root`, and a compiled filter."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import os
 
 import pytest
 
+from lab.machine import CACHE
+
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.environ["FARMD_CACHE"] = CACHE
     config.addinivalue_line("markers", "needs_root: makes namespaces, interfaces or BPF programs")
 
 

@@ -129,7 +129,7 @@ def private_interface() -> Iterator[tuple[Datapath, int, int]]:
     one that passes everything. The filter is attached to the other end, so that its TC half spares nft the frames.
     """
     with tempfile.TemporaryDirectory() as folder:
-        os.environ |= {"FARMD_RUN": f"{folder}/run", "FARMD_BPFFS": f"{folder}/bpf"}
+        os.environ |= {"FARMD_RUN": f"{folder}/run", "FARMD_BPFFS": f"{folder}/bpf", "FARMD_CACHE": folder}
         space = Namespace()
         with space.entered():
             run(f"ip link add {INTERFACE} address {mac(NODE_MAC)} type veth peer name {OTHER_END}")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -17,8 +19,9 @@ import pytest
 
 import bpf.layout
 from bpf import hooks, kernel, vips
-from farmd import pins
+from farmd import compiled
 from farmd.attachment import TC_HANDLE, TC_PRIORITY
+from farmd.compiled import cache_folder
 from farmd.datapath import Datapath
 from farmd.errors import MachineError
 from farmd.kit.lock import farm_lock_is_held, hold_farm_lock, run_folder
@@ -66,6 +69,17 @@ def daemon(farm: str = "web", mode: str = "auto", vip: str = str(VIP4)) -> Itera
         process.stdin.close()
         process.stdout.close()
         process.wait(PATIENCE_S)
+
+
+def own_sources(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of what the filter is compiled from, to be changed, and no cache."""
+    copy = folder / "sources"
+    copy.mkdir()
+    for name in (*bpf.layout.SOURCES, "compiler.py"):
+        (copy / name).write_text((bpf.layout.FOLDER / name).read_text())
+    monkeypatch.setenv("FARMD_CACHE", str(folder / "cache"))
+    monkeypatch.setattr("bpf.layout.FOLDER", copy)
+    return copy
 
 
 def left_behind() -> dict[str, object]:
@@ -225,15 +239,51 @@ def test_a_second_daemon_of_the_farm_is_refused() -> None:
     assert left_behind() == {}
 
 
-def test_killed_while_loading_leaves_nothing_half_done() -> None:
-    """The loader outlives its parent by a moment and holds the interface's lock; then the next daemon starts clean."""
+@pytest.mark.parametrize(
+    "step",
+    ["bpf.kernel.object_pin", "farmd.pins.Pins.write", "farmd.interface_filter.Slots"],
+    ids=["pin", "file", "name"],
+)
+def test_killed_while_loading_leaves_nothing_half_done(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a first pin, before the file is written and after the folder has its name; the next one starts clean."""
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(step, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        Datapath.open(INTERFACE, "web", "auto")
+        os._exit(0)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    assert "pins" in left_behind()
+    with opened() as datapath:
+        assert datapath.mode == "native"
+    assert left_behind() == {}
+
+
+def test_what_cannot_be_pinned_is_not_half_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    pin = kernel.object_pin
+
+    def refuse_the_programs(fd: int, path: Path) -> None:
+        if path.name.startswith("farm_"):
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        pin(fd, path)
+
+    monkeypatch.setattr("bpf.kernel.object_pin", refuse_the_programs)
+    with pytest.raises(MachineError, match=r"the filter cannot be pinned in .*: Operation not permitted"), opened():
+        pass
+    assert left_behind() == {}
+
+
+def test_killed_while_compiling_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FARMD_CACHE", str(tmp_path / "cache"))
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.datapath.holder", INTERFACE, "web", "auto", str(VIP4)],
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, cwd=ROOT,
     )  # fmt: skip
-    until(lambda: any(bpffs_folder().glob("farmd/%loading*")), "the loader to begin", PATIENCE_S)
+    log = run_folder() / f"@{INTERFACE}.loader.log"
+    until(log.exists, "the compiler to begin", PATIENCE_S)
     process.kill()
     process.communicate()
+    until(lambda: not log.exists(), "the compiler, which outlives its parent, to end", PATIENCE_S)
+    assert not cache_folder().exists()
     with opened() as datapath:
         assert datapath.mode == "native"
     assert left_behind() == {}
@@ -255,28 +305,65 @@ def test_a_filter_from_other_sources_is_replaced_unless_in_use(monkeypatch: pyte
 
 def test_a_broken_filter_is_refused_with_the_verifiers_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a program that reads beyond the frame."""
-    copy = tmp_path / "sources"
-    copy.mkdir()
-    for name in (*bpf.layout.SOURCES, "loader.py"):
-        (copy / name).write_text((bpf.layout.FOLDER / name).read_text())
+    farm_c = own_sources(tmp_path, monkeypatch) / "farm.c"
     careless = "p.kind = *(char *)(long)ctx->data_end;"
-    broken = (copy / "farm.c").read_text().replace("\treturn v.pass ?", f"\t{careless}\n\treturn p.kind || v.pass ?")
-    (copy / "farm.c").write_text(broken)
-    monkeypatch.setattr("bpf.layout.FOLDER", copy)
+    broken = farm_c.read_text().replace("\treturn v.pass ?", f"\t{careless}\n\treturn p.kind || v.pass ?")
+    farm_c.write_text(broken)
     with pytest.raises(MachineError, match="the kernel refuses the program farm_xdp") as refused, opened():
         pass
     log = run_folder() / f"@{INTERFACE}.loader.log"
     assert str(log) in str(refused.value)
+    assert "invalid mem access 'pkt_end'" in str(refused.value)
     assert "invalid mem access 'pkt_end'" in log.read_text()
+    assert list(cache_folder().iterdir()) == [], "what was refused is not kept"
     log.unlink()
     assert left_behind() == {}
 
 
-def test_without_bcc_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pins, "_SYSTEM_PYTHON", sys.executable)
+def test_a_filter_that_does_not_compile_is_refused_with_the_compilers_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (own_sources(tmp_path, monkeypatch) / "farm.c").open("a") as farm_c:
+        farm_c.write("#error it is Tuesday\n")
+    with pytest.raises(MachineError, match=r"(?s)the filter does not compile.*it is Tuesday"), opened():
+        pass
+    (run_folder() / f"@{INTERFACE}.loader.log").unlink()
+    assert not cache_folder().exists()
+    assert left_behind() == {}
+
+
+def test_without_bcc_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FARMD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(compiled, "_SYSTEM_PYTHON", sys.executable)
     with pytest.raises(MachineError, match="install python3-bpfcc"), opened():
         pass
     (run_folder() / f"@{INTERFACE}.loader.log").unlink()
+    assert left_behind() == {}
+
+
+def test_what_was_compiled_is_kept_for_the_next_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("FARMD_CACHE", str(cache))
+    cache.mkdir()
+    (cache / "filter-of-another-version.json").touch()
+    with opened():
+        pass
+    (kept,) = cache.iterdir()
+    monkeypatch.setattr(compiled, "_SYSTEM_PYTHON", "/nowhere/python")
+    with opened() as datapath:  # without a compiler
+        assert datapath.mode == "native"
+    kept.write_text(kept.read_text()[:-100])
+    with pytest.raises(MachineError, match="the filter's compiler does not run"), opened():  # it is asked for
+        pass
+    monkeypatch.undo()
+    assert left_behind() == {}
+
+
+def test_a_cache_that_cannot_be_written_costs_time_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FARMD_CACHE", str(tmp_path / "file"))
+    with opened() as datapath:
+        assert datapath.mode == "native"
     assert left_behind() == {}
 
 

@@ -94,7 +94,7 @@ def test_a_crashed_daemon_is_replaced_and_taken_over(farm: Lab) -> None:
 
 
 def test_a_daemon_that_crashes_again_and_again_while_it_starts(farm: Lab) -> None:
-    """Killed at moments spread over its start, with and without its loader. No client of the others notices."""
+    """Killed at moments spread over its start, with and without a compiler. No client of the others notices."""
     farm.stop("n2")
     with watched(farm) as clients:
         for pause_s in (0.1, 0.2, 0.25, 0.3, 0.4, 0.5):
@@ -102,8 +102,8 @@ def test_a_daemon_that_crashes_again_and_again_while_it_starts(farm: Lab) -> Non
             farm.machine("n2").start_service(FARMD, services.farmd("n2"), farm.state.log("n2"))
             until(lambda: time.monotonic() - started_at >= pause_s, "the moment to kill")  # noqa: B023
             farm.exec("n2", "pkill", "-KILL", "-f", "bin/farmd")
-        still_there = ("pgrep", "-f", "bin/farmd|bpf/loader")
-        until(lambda: farm.exec("n2", *still_there, check=False).returncode == 1, "the last loader to end")
+        still_there = ("pgrep", "-f", "bin/farmd|bpf/compiler")
+        until(lambda: farm.exec("n2", *still_there, check=False).returncode == 1, "the last compiler to end")
         farm.start("n2")
         farm.wait_converged(*NODES)
         wait_answers(clients, 2)
