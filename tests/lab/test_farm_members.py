@@ -34,15 +34,15 @@ def test_peers_are_as_far_as_the_network_is_long(farm: Lab) -> None:
 def test_every_node_knows_what_comes_to_all(farm: Lab) -> None:
     with watched(farm):
         until(lambda: all(busy(one) for node in NODES for one in members(farm, node).values()), "traffic to be seen")
-    until(lambda: not any(busy(one) for one in members(farm, "n3").values()), "it to be over")
+    until(lambda: not any(one["traffic"]["accepted_per_s"] for one in members(farm, "n3").values()), "it to be over")
 
 
 def busy(member: dict[str, Any]) -> bool:
-    """Whether a node accepts packets and drops those of the others."""
+    """Whether a node accepts packets and drops those of the others, for a second in which its lease did not end: the
+    lab's processors may be taken away for longer than that."""
     traffic = member["traffic"]
     assert traffic is not None
-    assert traffic["fenced_per_s"] == 0
-    return bool(traffic["accepted_per_s"] and traffic["dropped_per_s"])
+    return bool(traffic["accepted_per_s"] and traffic["dropped_per_s"] and not traffic["fenced_per_s"])
 
 
 def test_of_a_silent_node_nothing_is_known(farm: Lab) -> None:

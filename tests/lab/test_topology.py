@@ -98,6 +98,11 @@ def left_of(lab: Lab, known: set[tuple[int, str]]) -> list[str]:
     return left
 
 
+def wait_nothing_left(lab: Lab, known: set[tuple[int, str]]) -> None:
+    """Who was killed is known no more by its mark, and takes a moment to end."""
+    until(lambda: left_of(lab, known) == [], f"nothing of {lab.name} to be left")
+
+
 @pytest.mark.parametrize("place", [LAN, FAR, "n3"])
 @pytest.mark.parametrize("node", NODES)
 def test_every_nodes_web_server_answers_by_its_own_address(lab: Lab, place: str, node: str) -> None:
@@ -264,7 +269,7 @@ def test_nothing_is_left_after_down() -> None:
     assert len({namespace for pid in machines for namespace in namespaces(pid)}) == 4 * 7
     assert left_of(lab, known)
     lab.down()
-    assert left_of(lab, known) == []
+    wait_nothing_left(lab, known)
     lab.down()
 
 
@@ -273,7 +278,7 @@ def test_a_failure_in_the_middle_of_up_undoes_it(monkeypatch: pytest.MonkeyPatch
     lab = Lab(name("fails"))
     with pytest.raises(LabError, match="nginx failed on n2"):
         lab.up(start=False)
-    assert left_of(lab, set()) == []
+    wait_nothing_left(lab, set())
 
 
 def up_in_a_process(lab: Lab, machines: int) -> subprocess.Popen[bytes]:
@@ -292,7 +297,7 @@ def test_down_clears_up_after_an_up_that_was_killed(machines: int) -> None:
     assert building.wait() == -signal.SIGKILL
     assert left_of(lab, set())
     lab.down()
-    assert left_of(lab, set()) == []
+    wait_nothing_left(lab, set())
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -301,4 +306,4 @@ def test_an_interrupted_up_undoes_itself(number: signal.Signals) -> None:
     building = up_in_a_process(lab, 1)
     building.send_signal(number)
     assert building.wait(timeout=10) == 128 + number
-    assert left_of(lab, set()) == []
+    wait_nothing_left(lab, set())
