@@ -130,10 +130,9 @@ def test_a_nodes_orphans_are_buried(lab: Lab) -> None:
 def test_what_a_service_leaves_behind_is_not_taken_for_it(lab: Lab) -> None:
     there = lab.machine("n1")
     there.start_service("some", ["sh", "-c", "setsid sleep 60 & wait"], lab.state.log("n1"))
-    until(lambda: there.service("some") is not None, "the service")
+    until(lambda: len(marked_in("n1", lab)) == 2, "the service and its child")
     running = there.service("some")
     assert running is not None
-    until(lambda: len(marked_in("n1", lab)) == 2, "its child")
     machine.signal_service(running, signal.SIGKILL, wait_s=5)
     left = marked_in("n1", lab)
     assert len(left) == 1
