@@ -20,8 +20,7 @@ def walked(directory: Path) -> int:
 
 
 def drop_names_and_inodes(mounted: Path) -> None:
-    """Of this mount only, as a remount does it. With /proc/sys/vm/drop_caches, other tests' too, and a walk through
-    links whose names are dropped meanwhile may fail with ELOOP, on ext4 as well."""
+    """Of this mount only, as a remount does it; /proc/sys/vm/drop_caches drops those of the whole machine."""
     subprocess.run(["mount", "-i", "-o", "remount", mounted], check=True)
 
 

@@ -22,6 +22,10 @@ CPYTHON_LONG = [
     "test_logging", "test_py_compile", "test_zipapp", "test_runpy", "test_unicode_file", "test_unicode_file_functions",
 ]  # fmt: skip
 
+CPYTHON_NOT = "test_selflink"
+"""Walks along 40 links in one path, as many as Linux follows. If anything is mounted meanwhile, anywhere on the
+machine, Linux begins the walk again and goes on counting the links, and ELOOP comes too early, on ext4 as well."""
+
 
 def fio(directory: str, megabytes: int = 16) -> list[list[str]]:
     """Written in random order with checksums and read again: through the page cache, past it, and mapped."""
@@ -91,7 +95,7 @@ def cpython(directory: str, tests: Iterable[str]) -> list[list[str]]:
     if python is None:
         return []
     run = ["env", f"TMPDIR={directory}", python, "-m", "test", "-u", "largefile", "--timeout=300"]
-    return [[*run, f"--tempdir={directory}", *tests]]
+    return [[*run, "--ignore", CPYTHON_NOT, f"--tempdir={directory}", *tests]]
 
 
 def python_with_tests() -> str | None:
