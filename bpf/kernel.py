@@ -6,6 +6,7 @@ What puts a program on an interface is in `hooks`.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import struct
@@ -13,13 +14,14 @@ from collections.abc import Iterator
 from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bpf.libbpf import Function, Opts
 
 LIVE_FRAMES = 1 << 1  # BPF_F_TEST_XDP_LIVE_FRAMES
 INSTRUCTION_SIZE = 8  # struct bpf_insn
 OUTPUT_MAX = 4096  # bytes of a frame that a test run returns
-LOG_MAX = 16 * 2**20  # bytes of what the verifier says; older kernels refuse more
+LOG_MAX = 16 * 2**20  # bytes of what the verifier says
 
 
 class _TestRun(Opts):
@@ -147,12 +149,21 @@ def map_create(kind: int, name: str, shape: MapShape, flags: int) -> int:
 
 def program_load(kind: int, name: str, code: bytes) -> int:
     """A file descriptor of a new program, of an `enum bpf_prog_type`; VerifierError if the kernel refuses it."""
-    log = ctypes.create_string_buffer(LOG_MAX)
-    options = _ProgramLoad(log_size=LOG_MAX, log_buf=ctypes.addressof(log))  # libbpf asks for it after a refusal only
+    given = kind, name.encode(), b"GPL", code, len(code) // INSTRUCTION_SIZE
     try:
-        return _prog_load(kind, name.encode(), b"GPL", code, len(code) // INSTRUCTION_SIZE, byref(options))
+        return _prog_load(*given, None)
     except OSError as error:
-        raise VerifierError(os.strerror(error.errno or 0), log.value.decode(errors="replace")) from error
+        raise VerifierError(os.strerror(error.errno or 0), _verifier_log(*given)) from error
+
+
+def _verifier_log(*given: Any) -> str:
+    """What the verifier says when it is asked the same once more. It is not asked to say it at once: its buffer is
+    larger than all the rest of a daemon."""
+    log = ctypes.create_string_buffer(LOG_MAX)
+    options = _ProgramLoad(log_level=1, log_size=LOG_MAX, log_buf=ctypes.addressof(log))
+    with contextlib.suppress(OSError):
+        os.close(_prog_load(*given, byref(options)))
+    return log.value.decode(errors="replace")
 
 
 def object_pin(fd: int, path: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import struct
+
+from bpf import kernel
 
 _XDP = 6  # BPF_PROG_TYPE_XDP
 _INSTRUCTION = struct.Struct("=BBhi")  # struct bpf_insn: opcode, registers, offset, immediate
@@ -13,8 +14,4 @@ _MOVE, _EXIT = 0xB7, 0x95  # BPF_ALU64 | BPF_MOV | BPF_K into register 0; BPF_JM
 def load_constant(name: str, verdict: int) -> int:
     """Load it: a file descriptor."""
     code = _INSTRUCTION.pack(_MOVE, 0, 0, verdict) + _INSTRUCTION.pack(_EXIT, 0, 0, 0)
-    libbpf = ctypes.CDLL("libbpf.so.1", use_errno=True)
-    fd: int = libbpf.bpf_prog_load(_XDP, name.encode(), b"GPL", code, ctypes.c_size_t(2), None)
-    if fd < 0:
-        raise OSError(-fd, "bpf_prog_load")
-    return fd
+    return kernel.program_load(_XDP, name, code)
