@@ -4,7 +4,7 @@
 
 A child of its own because bcc lives in the distribution's Python only and brings a compiler of a hundred megabytes.
 So it imports bcc and the standard library, nothing else. One line of JSON on the standard output says how it went:
-what `bpf.loader` loads, or {"error": sentence, "log": path} with exit status 1.
+what `bpf.loader` loads, or {"error": sentence} with exit status 1.
 
 The compiler speaks to the standard error, which goes to LOG_FILE and is kept on failure.
 """
@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 PROGRAMS = {"farm_xdp": "XDP", "farm_tc": "SCHED_CLS"}  # name in farm.c -> program type, an attribute of bcc.BPF
-LOG_LINES = 8  # of the log, in the message
 
 INSTRUCTION = struct.Struct("=BBhi")  # struct bpf_insn: opcode, source and destination register, offset, immediate
 LOAD_IMMEDIATE = 0x18  # BPF_LD | BPF_IMM | BPF_DW, of two instructions
@@ -135,11 +134,6 @@ def describe(bcc: Any, bpf: Any) -> dict[str, Any]:
     return {"programs": programs, "maps": maps}
 
 
-def last_lines(log: Path) -> str:
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return "\n".join(lines[-LOG_LINES:])
-
-
 def main() -> int:
     """Compile as the command line says."""
     log = Path(sys.argv[1])
@@ -149,7 +143,7 @@ def main() -> int:
         bcc = import_bcc()
         compiled = describe(bcc, compile_filter(bcc))
     except RefusedError as refused:
-        print(json.dumps({"error": f"{refused}\n{last_lines(log)}".strip(), "log": str(log)}))
+        print(json.dumps({"error": str(refused)}))
         return 1
     log.unlink()
     print(json.dumps(compiled))

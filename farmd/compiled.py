@@ -22,6 +22,7 @@ from farmd.errors import MachineError
 
 _SYSTEM_PYTHON = "/usr/bin/python3"  # the one that python3-bpfcc is for
 _TIMEOUT_S = 60  # a second is usual, several on a loaded small machine
+_LOG_LINES = 8  # in a message
 
 
 def cache_folder() -> Path:
@@ -45,6 +46,12 @@ def compiled_filter(log: Path) -> dict[str, Any]:
 def forget() -> None:
     """Compile at the next time, since what is kept was of no use."""
     _file().unlink(missing_ok=True)
+
+
+def with_log(sentence: str, log: Path) -> str:
+    """The sentence and the end of what the compiler or the verifier has said, all of which is in `log`."""
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return "\n".join([sentence, *lines[-_LOG_LINES:], f"(all of it: {log})"])
 
 
 def _file() -> Path:
@@ -83,5 +90,5 @@ def _compile(log: Path) -> dict[str, Any]:
     except ValueError as error:
         raise MachineError(f"the filter's compiler ended with status {done.returncode}, see {log}") from error
     if "error" in answer:
-        raise MachineError(f"{answer['error']}\n(all of it: {answer['log']})")
+        raise MachineError(with_log(answer["error"], log))
     return answer

@@ -22,11 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from bpf import kernel, layout, loader
-from farmd.compiled import compiled_filter, forget
+from farmd.compiled import compiled_filter, forget, with_log
 from farmd.errors import MachineError
 from farmd.kit.lock import Lock, run_folder
 
-_LOG_LINES = 8  # of the verifier's, in a message
 _BPF_FS_MAGIC = 0xCAFE4A11
 _MOUNT_FLAGS = 2 | 4 | 8  # MS_NOSUID | MS_NODEV | MS_NOEXEC, as systemd mounts it
 
@@ -115,12 +114,10 @@ class Pins:
             kernel.object_pin(fd, self._aside / name)
 
     def _told(self, refused: loader.RefusedError) -> str:
-        """Its sentence and the end of the verifier's log, all of which is kept."""
         if not refused.log:
             return str(refused)
         self._log.write_text(refused.log)
-        lines = "\n".join(refused.log.strip().splitlines()[-_LOG_LINES:])
-        return f"{refused}\n{lines}\n(all of it: {self._log})"
+        return with_log(str(refused), self._log)
 
 
 def bpffs_folder() -> Path:
