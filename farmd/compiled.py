@@ -49,9 +49,9 @@ def forget() -> None:
 
 
 def with_log(sentence: str, log: Path) -> str:
-    """The sentence and the end of what the compiler or the verifier has said, all of which is in `log`."""
+    """The sentence and, if the compiler or the verifier has said something, the end of it; all of it is in `log`."""
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return "\n".join([sentence, *lines[-_LOG_LINES:], f"(all of it: {log})"])
+    return "\n".join([sentence, *lines[-_LOG_LINES:], f"(all of it: {log})"]) if lines else sentence
 
 
 def _file() -> Path:
