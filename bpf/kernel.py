@@ -19,7 +19,7 @@ from typing import Any
 from bpf.libbpf import Function, Opts
 
 LIVE_FRAMES = 1 << 1  # BPF_F_TEST_XDP_LIVE_FRAMES
-INSTRUCTION_SIZE = 8  # struct bpf_insn
+INSTRUCTION = struct.Struct("=BBhi")  # struct bpf_insn: opcode, registers, offset, immediate
 OUTPUT_MAX = 4096  # bytes of a frame that a test run returns
 LOG_MAX = 16 * 2**20  # bytes of what the verifier says
 
@@ -149,7 +149,7 @@ def map_create(kind: int, name: str, shape: MapShape, flags: int) -> int:
 
 def program_load(kind: int, name: str, code: bytes) -> int:
     """A file descriptor of a new program, of an `enum bpf_prog_type`; VerifierError if the kernel refuses it."""
-    given = kind, name.encode(), b"GPL", code, len(code) // INSTRUCTION_SIZE
+    given = kind, name.encode(), b"GPL", code, len(code) // INSTRUCTION.size
     try:
         return _prog_load(*given, None)
     except OSError as error:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bpf import kernel
-from bpf.kernel import INSTRUCTION_SIZE, MapShape
+from bpf.kernel import INSTRUCTION, MapShape
 
 # Linux 5.11 has bpf_ktime_get_coarse_ns(); all else that the filter calls is older.
 KERNEL_MIN = (5, 11)
@@ -39,7 +39,6 @@ def loaded(compiled: Mapping[str, Any]) -> Iterator[Mapping[str, int]]:
     """What `compiler.py` has printed, as the kernel's objects: name of a program or map -> its file descriptor, which
     is closed at the end. Raises RefusedError, and then nothing is left.
     """
-    check_kernel(os.uname().release)
     objects: dict[str, int] = {}
     try:
         for name, of in compiled["maps"].items():
@@ -63,7 +62,7 @@ def _create(name: str, of: Mapping[str, Any]) -> int:
 def _load(name: str, of: Mapping[str, Any], maps: Mapping[str, int]) -> int:
     code = bytearray(base64.b64decode(of["code"]))
     for index, wanted in of["maps"].items():
-        struct.pack_into("=i", code, int(index) * INSTRUCTION_SIZE + _IMMEDIATE_AT, maps[wanted])
+        struct.pack_into("=i", code, int(index) * INSTRUCTION.size + _IMMEDIATE_AT, maps[wanted])
     try:
         return kernel.program_load(of["type"], name, bytes(code))
     except kernel.VerifierError as error:

@@ -19,6 +19,7 @@ from typing import Any
 
 from bpf import layout
 from farmd.errors import MachineError
+from farmd.kit.whole import write_whole
 
 _SYSTEM_PYTHON = "/usr/bin/python3"  # the one that python3-bpfcc is for
 _TIMEOUT_S = 60  # a second is usual, several on a loaded small machine
@@ -45,7 +46,8 @@ def compiled_filter(log: Path) -> dict[str, Any]:
 
 def forget() -> None:
     """Compile at the next time, since what is kept was of no use."""
-    _file().unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # not there, or a cache that cannot be written
+        _file().unlink()
 
 
 def with_log(sentence: str, log: Path) -> str:
@@ -69,13 +71,11 @@ def _compiler() -> Path:
 
 def _keep(text: str) -> None:
     """Instead of what other versions have kept."""
-    folder, file = cache_folder(), _file()
+    folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     for other in folder.glob("filter-*"):
         other.unlink(missing_ok=True)
-    fresh = file.with_suffix(".new")
-    fresh.write_text(text)
-    fresh.replace(file)
+    write_whole(_file(), text)
 
 
 def _compile(log: Path) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from bpf import kernel, layout, loader
 from farmd.compiled import compiled_filter, forget, with_log
 from farmd.errors import MachineError
 from farmd.kit.lock import Lock, run_folder
+from farmd.kit.whole import write_whole
 
 _BPF_FS_MAGIC = 0xCAFE4A11
 _MOUNT_FLAGS = 2 | 4 | 8  # MS_NOSUID | MS_NODEV | MS_NOEXEC, as systemd mounts it
@@ -72,9 +73,7 @@ class Pins:
 
     def write(self, description: Description) -> None:
         """Replace the description in one step."""
-        fresh = self._file.with_suffix(".new")
-        fresh.write_text(json.dumps(asdict(description)))
-        fresh.replace(self._file)
+        write_whole(self._file, json.dumps(asdict(description)))
 
     def note_clsact(self) -> None:
         """Remember, before it is done, that we give the interface its clsact qdisc."""
@@ -83,8 +82,9 @@ class Pins:
     def load(self) -> None:
         """Load and pin the filter; raises MachineError and leaves nothing."""
         mount_bpffs()
-        compiled = compiled_filter(self._log)
         try:
+            loader.check_kernel(os.uname().release)
+            compiled = compiled_filter(self._log)
             with loader.loaded(compiled) as objects:
                 self._pin(objects)
             self.write(Description(layout.source_digest(), compiled["maps"]))
@@ -116,6 +116,7 @@ class Pins:
     def _told(self, refused: loader.RefusedError) -> str:
         if not refused.log:
             return str(refused)
+        self._log.touch(mode=0o600)
         self._log.write_text(refused.log)
         return with_log(str(refused), self._log)
 

@@ -332,6 +332,17 @@ def test_a_filter_that_does_not_compile_is_refused_with_the_compilers_words(
     assert left_behind() == {}
 
 
+def test_a_kernel_that_is_too_old_is_told_before_anything_is_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FARMD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(compiled, "_SYSTEM_PYTHON", "/nowhere/python")
+    monkeypatch.setattr("bpf.loader.KERNEL_MIN", (99, 0))
+    with pytest.raises(MachineError, match=r"the filter needs Linux 99\.0 or newer"), opened():
+        pass
+    assert left_behind() == {}
+
+
 def test_without_bcc_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FARMD_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(compiled, "_SYSTEM_PYTHON", sys.executable)
@@ -364,6 +375,9 @@ def test_a_cache_that_cannot_be_written_costs_time_only(tmp_path: Path, monkeypa
     monkeypatch.setenv("FARMD_CACHE", str(tmp_path / "file"))
     with opened() as datapath:
         assert datapath.mode == "native"
+    monkeypatch.setattr("bpf.loader.KERNEL_MIN", (99, 0))
+    with pytest.raises(MachineError, match="the filter needs Linux"), opened():  # nor can it be forgotten
+        pass
     assert left_behind() == {}
 
 

@@ -14,7 +14,7 @@ from lab.mirror import MirrorLab, quick
 from lab.network import Lab
 from lab.waiting import until
 from tests.lab.nodes import NODES, filter_programs, restore
-from tests.lab.test_topology import inside, left_of, name
+from tests.lab.test_topology import inside, name, wait_nothing_left
 
 
 @pytest.fixture(scope="package")
@@ -43,7 +43,7 @@ def built(suffix: str, config: str | None) -> Iterator[Lab]:
     known = inside(lab)
     lab.down()
     assert cgroups.left(lab.name) == []
-    until(lambda: left_of(lab, known) == [], "those that had sent processes into it to see them end", timeout_s=20)
+    wait_nothing_left(lab, known, timeout_s=20)  # those that had sent processes into it see them end
     until(lambda: not any(map(is_loaded, programs)), "the kernel to forget the filters", timeout_s=20)
 
 

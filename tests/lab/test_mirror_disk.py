@@ -8,7 +8,7 @@ import pytest
 
 from lab.mirror import NODES, MirrorLab, plain
 from lab.mirror_disk import ROOT, Disk
-from tests.lab.test_topology import inside, left_of, name
+from tests.lab.test_topology import inside, name, wait_nothing_left
 
 pytestmark = pytest.mark.needs_root
 
@@ -21,7 +21,7 @@ def lab() -> Iterator[MirrorLab]:
     known = inside(built)
     built.down()
     assert not (ROOT / f"farm-lab.{built.name}").exists()
-    assert left_of(built, known) == []
+    wait_nothing_left(built, known)
 
 
 def shell(lab: MirrorLab, node: str, script: str) -> str:

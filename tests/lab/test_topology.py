@@ -98,9 +98,9 @@ def left_of(lab: Lab, known: set[tuple[int, str]]) -> list[str]:
     return left
 
 
-def wait_nothing_left(lab: Lab, known: set[tuple[int, str]]) -> None:
+def wait_nothing_left(lab: Lab, known: set[tuple[int, str]], timeout_s: float = 5.0) -> None:
     """Who was killed is known no more by its mark, and takes a moment to end."""
-    until(lambda: left_of(lab, known) == [], f"nothing of {lab.name} to be left")
+    until(lambda: left_of(lab, known) == [], f"nothing of {lab.name} to be left", timeout_s)
 
 
 @pytest.mark.parametrize("place", [LAN, FAR, "n3"])
